@@ -1,0 +1,120 @@
+"""Making nodes with their types inferred. The only place where the type of an operation's result is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from archc.check.sizes import Size, product
+from archc.check.types import Axis, Type
+from archc.ir.graph import Accumulate, At, Borders, Node, Random, Read, dtype_of, node
+from archc.ops.table import OPS
+
+
+def const(value: bool | int | float) -> Node:
+    return node("const", (), value, Type(dtype_of(value)))
+
+
+def size(value: Size) -> Node:
+    """A size as an int value; a known one is a constant."""
+    return const(value.constant) if value.constant is not None else node("size", (), value, Type("int"))
+
+
+def count_of(axes: Iterable[Axis]) -> Node:
+    """The number of elements of axes, as an int."""
+    return size(product(axis.size for axis in axes))
+
+
+def iota(axis: Axis) -> Node:
+    """The index along an axis."""
+    return node("iota", (), axis, Type("int", frozenset({axis})))
+
+
+def apply(op: str, *args: Node) -> Node:
+    """An elementwise operation: the union of the operands' axes. An int operand where the row wants a float is converted."""
+    row = OPS[op]
+    if row.form != "elementwise" or len(args) != row.arity:
+        raise TypeError(f"{op} is not elementwise with {len(args)} operands")
+    promoted = _promote(row.dtypes, args)
+    axes = frozenset().union(*(arg.axes for arg in args)) if args else frozenset()
+    return node(op, promoted, None, Type(row.result(tuple(arg.type.dtype for arg in promoted)), axes))
+
+
+def _promote(letters: str, args: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Ints become floats where the row wants floats, or where a number or anything meets a float."""
+    mixed = any(arg.type.dtype == "float" for arg, letter in zip(args, letters, strict=False) if letter in "na")
+
+    def convert(arg: Node, letter: str) -> Node:
+        wants_float = letter == "f" or (letter in "na" and mixed)
+        if wants_float and arg.type.dtype == "int":
+            return const(float(arg.attrs)) if arg.op == "const" else node(  # type: ignore[arg-type]
+                "to_float", (arg,), None, Type("float", arg.axes))
+        return arg
+
+    return tuple(convert(arg, letter) for arg, letter in zip(args, letters, strict=False))
+
+
+def expand(x: Node, axes: Iterable[Axis]) -> Node:
+    """The value repeated along axes that it lacks."""
+    added = frozenset(axes) - x.axes
+    return node("expand", (x,), added, Type(x.type.dtype, x.axes | added)) if added else x
+
+
+def reduce(op: str, x: Node, over: Iterable[Axis]) -> Node:
+    """A reduction or normaliser. A sum over axes that x lacks multiplies by their sizes; others expand x first."""
+    over = frozenset(over)
+    row = OPS[op]
+    if row.form == "elementwise":
+        raise TypeError(f"{op} has no axes")
+    if row.dtypes[0] == "f" and x.type.dtype == "int":
+        x = apply("to_float", x)
+    missing = over - x.axes
+    if missing and op == "sum":
+        return apply("mul", reduce(op, x, over - missing), count_of(missing))
+    x = expand(x, missing)
+    if not over and op in ("sum", "prod", "max", "min", "any", "all"):
+        return x
+    axes = x.axes - over if row.form == "reduce" else x.axes
+    return node(op, (x,), over, Type(row.result((x.type.dtype,)), axes))
+
+
+def read(x: Node, at: Mapping[Axis, tuple[Node, Borders]], fill: Node | None = None) -> Node:
+    """x at other places: each axis named in `at` is indexed by an int expression over the surrounding axes."""
+    if missing := frozenset(at) - x.axes:
+        raise TypeError(f"read indexes axes that its operand lacks: {missing}")
+    ordered = sorted(at.items(), key=lambda item: item[0].name)
+    indices = tuple(index for _, (index, _) in ordered)
+    axes = (x.axes - frozenset(at)).union(*(index.axes for index in indices))
+    attrs = Read(tuple(At(axis, border) for axis, (_, border) in ordered))
+    fills = any(border == "fill" for _, (_, border) in ordered)
+    if fills != (fill is not None):
+        raise TypeError("a read has a fill scalar exactly where a border fills")
+    dtype = x.type.dtype
+    if fill is not None and fill.type.dtype != dtype:
+        fill = const(float(fill.attrs)) if fill.op == "const" and dtype == "float" else apply(  # type: ignore[arg-type]
+            f"to_{dtype}", fill)
+    return node("read", (x, *indices, *((fill,) if fill is not None else ())), attrs, Type(dtype, axes))
+
+
+def rename(x: Node, axes: Mapping[Axis, Axis]) -> Node:
+    """x with axes replaced by others of equal size."""
+    moved = {old: (iota(new), "trust") for old, new in axes.items() if old in x.axes and old != new}
+    return read(x, moved) if moved else x  # type: ignore[arg-type]
+
+
+def accumulate(v: Node, at: Mapping[Axis, tuple[Node, Borders]], keep: Iterable[Axis]) -> Node:
+    """The transpose of `read`; see `Accumulate`."""
+    keep = frozenset(keep)
+    ordered = sorted(at.items(), key=lambda item: item[0].name)
+    attrs = Accumulate(tuple(At(axis, border) for axis, (_, border) in ordered), keep)
+    return node("accumulate", (v, *(index for _, (index, _) in ordered)), attrs,
+                Type(v.type.dtype, keep | frozenset(at)))
+
+
+def random(kind: str, args: Iterable[Node], axes: Iterable[Axis], serial: int) -> Node:
+    axes = tuple(axes)
+    return node("random", args, Random(kind, axes, serial), Type("float", frozenset(axes)))
+
+
+def item(call: Node, index: int, type: Type) -> Node:  # noqa: A002
+    """One result of a `call` or `member` node."""
+    return node("item", (call,), index, type)

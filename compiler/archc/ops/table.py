@@ -1,0 +1,187 @@
+"""The one table of operations: what each is, its derivative, what it costs.
+
+Everything else asks here: the checker for names and dtypes, autodiff for derivatives, the evaluator and the targets for the
+meaning where they have no spelling of their own. Adding an operation is adding a row.
+
+Texts are expressions of the language. In an elementwise row the operands are `x`, `y`, `z` and the result is `out`; `grad` has
+the partial derivative for each operand (an absent one is zero). In a row over axes the operand is `x`, the axes are `k`, and
+`jvp` gives the derivative along `dx`. A row with a `value` is defined by it, and may leave its derivative to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+DType = Literal["float", "int", "bool", "complex"]  # "float" is the module's own float: float32, float64, bfloat16 ...
+Form = Literal["elementwise", "reduce", "normalise"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Per element of the widest operand: additions and multiplications; calls of the special-function unit."""
+
+    flops: int = 1
+    special: int = 0
+
+
+@dataclass(frozen=True)
+class Op:
+    """One row. `dtypes`: one letter an operand and one for the result: f float, i int, b bool, n number (int or float; the
+    result is float if any operand is), a anything (the widest of the operands).
+
+    `form`: elementwise; reduce, which takes the axes away; normalise, which keeps them.
+    `language`: the name in `.arch` where it differs; "" if the operation has a symbol or cannot be written.
+    `domain`: where the derivative row holds and random tests may draw from.
+    """
+
+    name: str
+    form: Form
+    dtypes: str
+    summary: str
+    language: str | None = None
+    value: str | None = None
+    grad: Mapping[str, str] = field(default_factory=dict)
+    jvp: str | None = None
+    cost: Cost = Cost()
+    domain: tuple[float, float] = (-10.0, 10.0)
+    commutes: bool = False
+
+    @property
+    def arity(self) -> int:
+        return len(self.dtypes) - 1
+
+    def result(self, args: tuple[DType, ...]) -> DType:
+        """The dtype of the result for dtypes of the operands."""
+        letter = self.dtypes[-1]
+        if letter == "n":
+            return "float" if "float" in args else "int"
+        if letter == "a":
+            order: tuple[DType, ...] = ("complex", "float", "int", "bool")
+            values = args[1:] if self.name == "where" else args
+            return next(dtype for dtype in order if dtype in values)
+        return {"f": "float", "i": "int", "b": "bool"}[letter]  # type: ignore[return-value]
+
+
+OPS: dict[str, Op] = {}
+
+
+def op(name: str, form: Form, dtypes: str, summary: str, **more: object) -> None:
+    if name in OPS:
+        raise ValueError(f"two rows are named {name}")
+    OPS[name] = Op(name, form, dtypes, summary, **more)  # type: ignore[arg-type]
+
+
+def elementwise(name: str, dtypes: str, summary: str, **more: object) -> None:
+    op(name, "elementwise", dtypes, summary, **more)
+
+
+POSITIVE = (1e-3, 10.0)
+UNIT = (-0.999, 0.999)
+
+# Arithmetic. `neg`, `add` ... are written with symbols, so they have no name in the language.
+elementwise("neg", "nn", "-x", language="", grad={"x": "-1"})
+elementwise("add", "nnn", "x + y", language="", grad={"x": "1", "y": "1"}, commutes=True)
+elementwise("sub", "nnn", "x - y", language="", grad={"x": "1", "y": "-1"})
+elementwise("mul", "nnn", "x * y", language="", grad={"x": "y", "y": "x"}, commutes=True)
+elementwise("div", "fff", "x / y", language="", grad={"x": "1 / y", "y": "-out / y"}, cost=Cost(1, 1))
+elementwise("pow", "fff", "x ^ y, real: nan where x < 0 and y is not whole", language="", domain=POSITIVE, cost=Cost(2, 2),
+            grad={"x": "y * x ^ (y - 1)", "y": "where(x == 0, 0, out * log(where(x == 0, 1, x)))"})
+elementwise("ipow", "nin", "x to a whole power of 0 or more", language="",
+            grad={"x": "float(y) * x ^ max(y - 1, 0)"}, cost=Cost(2, 0))
+elementwise("floordiv", "nnn", "x // y, rounded down", language="")
+elementwise("mod", "nnn", "x % y, with the sign of y", language="", grad={"x": "1", "y": "-float(x // y)"})
+elementwise("maximum", "nnn", "the larger; where equal, each has half of the derivative", language="max", commutes=True,
+            grad={"x": "where(x == y, 0.5, where(x > y, 1, 0))", "y": "where(x == y, 0.5, where(y > x, 1, 0))"})
+elementwise("minimum", "nnn", "the smaller; where equal, each has half of the derivative", language="min", commutes=True,
+            grad={"x": "where(x == y, 0.5, where(x < y, 1, 0))", "y": "where(x == y, 0.5, where(y < x, 1, 0))"})
+
+# Comparison, logic, choice.
+elementwise("eq", "nnb", "x == y", language="", commutes=True)
+elementwise("ne", "nnb", "x != y", language="", commutes=True)
+elementwise("lt", "nnb", "x < y", language="")
+elementwise("le", "nnb", "x <= y", language="")
+elementwise("gt", "nnb", "x > y", language="")
+elementwise("ge", "nnb", "x >= y", language="")
+elementwise("and", "bbb", "both", language="", commutes=True)
+elementwise("or", "bbb", "either", language="", commutes=True)
+elementwise("not", "bb", "the other", language="")
+elementwise("where", "baaa", "y where x holds, else z; the other branch's derivative is never touched", cost=Cost(1))
+elementwise("isfinite", "fb", "neither infinite nor nan")
+elementwise("isnan", "fb", "not a number")
+
+# Conversion.
+elementwise("to_float", "nf", "an int as a float; a float stays", language="float", grad={"x": "1"})
+elementwise("to_int", "ni", "rounded towards zero", language="int")
+elementwise("bool_to_int", "bi", "1 where true, 0 where false", language="count")
+elementwise("detach", "nn", "the value, without a derivative")
+
+# Rounding and sign.
+elementwise("abs", "nn", "absolute value; derivative 0 at 0", grad={"x": "sign(x)"})
+elementwise("sign", "nn", "-1, 0 or 1")
+elementwise("floor", "ff", "rounded down")
+elementwise("ceil", "ff", "rounded up")
+elementwise("round", "ff", "rounded to nearest, ties to even")
+
+# Exponentials, powers and trigonometry.
+elementwise("exp", "ff", "e to the x", grad={"x": "out"}, cost=Cost(0, 1))
+elementwise("expm1", "ff", "exp(x) - 1 without cancellation", grad={"x": "out + 1"}, cost=Cost(1, 1))
+elementwise("log", "ff", "natural logarithm", grad={"x": "1 / x"}, domain=POSITIVE, cost=Cost(0, 1))
+elementwise("log1p", "ff", "log(1 + x) without cancellation", grad={"x": "1 / (1 + x)"}, domain=(-0.99, 10.0), cost=Cost(1, 1))
+elementwise("sqrt", "ff", "square root", grad={"x": "0.5 / out"}, domain=POSITIVE, cost=Cost(0, 1))
+elementwise("rsqrt", "ff", "1 / sqrt(x)", grad={"x": "-0.5 * out / x"}, domain=POSITIVE, cost=Cost(0, 1))
+elementwise("sin", "ff", "sine", grad={"x": "cos(x)"}, cost=Cost(0, 1))
+elementwise("cos", "ff", "cosine", grad={"x": "-sin(x)"}, cost=Cost(0, 1))
+elementwise("tan", "ff", "tangent", grad={"x": "1 + out * out"}, domain=(-1.5, 1.5), cost=Cost(0, 1))
+elementwise("asin", "ff", "arc sine", grad={"x": "rsqrt(1 - x * x)"}, domain=UNIT, cost=Cost(0, 1))
+elementwise("acos", "ff", "arc cosine", grad={"x": "-rsqrt(1 - x * x)"}, domain=UNIT, cost=Cost(0, 1))
+elementwise("atan", "ff", "arc tangent", grad={"x": "1 / (1 + x * x)"}, cost=Cost(0, 1))
+elementwise("sinh", "ff", "hyperbolic sine", grad={"x": "cosh(x)"}, cost=Cost(2, 1))
+elementwise("cosh", "ff", "hyperbolic cosine", grad={"x": "sinh(x)"}, cost=Cost(2, 1))
+elementwise("tanh", "ff", "hyperbolic tangent", grad={"x": "1 - out * out"}, cost=Cost(2, 1))
+elementwise("erf", "ff", "error function", grad={"x": "1.1283791670955126 * exp(-x * x)"}, cost=Cost(2, 1))
+elementwise("sigmoid", "ff", "1 / (1 + exp(-x))", grad={"x": "out * (1 - out)"}, cost=Cost(2, 1))
+
+# Defined by others; targets that have them spell them.
+elementwise("relu", "ff", "max(x, 0), with derivative 0 at 0", value="where(x > 0, x, 0)", grad={"x": "where(x > 0, 1, 0)"})
+elementwise("silu", "ff", "x * sigmoid(x)", value="x * sigmoid(x)", cost=Cost(3, 1))
+elementwise("gelu", "ff", "x times the normal distribution function", cost=Cost(5, 1),
+            value="0.5 * x * (1 + erf(x * 0.7071067811865476))")
+elementwise("softplus", "ff", "log(1 + exp(x)) without overflow", value="relu(x) + log1p(exp(-abs(x)))", grad={"x": "sigmoid(x)"},
+            cost=Cost(4, 2))
+elementwise("log_sigmoid", "ff", "log(sigmoid(x)) without overflow", value="-softplus(-x)", grad={"x": "sigmoid(-x)"},
+            cost=Cost(4, 2))
+
+# Over axes: these take the axes away.
+op("sum", "reduce", "nn", "sum; 0 over nothing", jvp="sum[k](dx)")
+op("prod", "reduce", "nn", "product; 1 over nothing", value=None)  # its derivative needs a second index: ir/forms/reduce.py
+op("max", "reduce", "nn", "largest; equal largest ones share the derivative; an error over nothing",
+   jvp="sum[k](where(x == out, dx, 0)) / float(sum[k](count(x == out)))")
+op("min", "reduce", "nn", "smallest; equal smallest ones share the derivative; an error over nothing",
+   jvp="sum[k](where(x == out, dx, 0)) / float(sum[k](count(x == out)))")
+op("any", "reduce", "bb", "true if any is; false over nothing")
+op("all", "reduce", "bb", "true if all are; true over nothing")
+op("argmax", "reduce", "ni", "index of the largest along one axis; the first where several are equal")
+op("mean", "reduce", "ff", "arithmetic mean; nan over nothing", value="sum[k](x) / |k|", jvp="mean[k](dx)")
+op("var", "reduce", "ff", "variance, divided by the number of elements, in two passes", value="mean[k]((x - mean[k](x)) ^ 2)",
+   jvp="2 * mean[k]((x - mean[k](x)) * dx)", cost=Cost(3))
+op("std", "reduce", "ff", "square root of the variance", value="sqrt(var[k](x))", cost=Cost(3))
+op("logsumexp", "reduce", "ff", "log of the sum of exponentials; -inf where all are -inf", cost=Cost(3, 1),
+   value="log(sum[k](exp(x - finite_max[k](x)))) + finite_max[k](x)", jvp="sum[k](softmax[k](x) * dx)")
+op("finite_max", "reduce", "ff", "largest, or 0 where it is infinite: a shift that never makes nan; has no derivative", language="",
+   value="detach(where(isfinite(max[k](x)), max[k](x), 0))")
+
+# Over axes: these keep them.
+op("softmax", "normalise", "ff", "exp(x) divided by its sum; 0 in a row where every x is -inf", cost=Cost(4, 1),
+   value="exp(x - finite_max[k](x)) / positive(sum[k](exp(x - finite_max[k](x))))",
+   jvp="out * (dx - sum[k](out * dx))")
+elementwise("positive", "ff", "x, or 1 where x is 0: a divisor that never makes nan", language="", value="where(x == 0, 1, x)",
+            grad={"x": "1"})
+op("log_softmax", "normalise", "ff", "log of softmax without underflow", cost=Cost(4, 1),
+   value="x - logsumexp[k](x)", jvp="dx - sum[k](softmax[k](x) * dx)")
+
+LANGUAGE_NAMES: dict[tuple[str, bool], str] = {
+    (row.language or name, row.form != "elementwise"): name for name, row in OPS.items() if row.language != ""
+}
+"""(name in the language, whether axes stand in brackets) -> row: `max(x, y)` and `max[k](x)` are two rows."""
