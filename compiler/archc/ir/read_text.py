@@ -1,0 +1,463 @@
+"""The reader of the graph's text form (`archc.ir.text` is the writer and shows it). Errors are ValueErrors with the line."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NoReturn, TypeVar, cast
+
+from archc.check.sizes import Size
+from archc.check.types import LEADING, Axis, Dim, Layout, Type, flat
+from archc.ir.graph import (
+    Accumulate,
+    At,
+    Attrs,
+    Borders,
+    Call,
+    Check,
+    Definition,
+    Graph,
+    Member,
+    Node,
+    Notes,
+    Output,
+    Port,
+    Random,
+    Read,
+    Update,
+    node,
+)
+from archc.ir.build import const
+from archc.ops.table import OPS, DType
+from archc.syntax.tree import Span
+
+T = TypeVar("T")
+NAME = r"(?:\.\.\.|[A-Za-z_][\w']*(?:\.[\w']+)*)"
+_TOKEN = re.compile(rf"""
+    (?P<space>[ \t\r]+|\#[ ][^\n]*) | (?P<newline>\n) | (?P<string>"(?:[^"\\\n]|\\.)*")
+  | %(?:(?P<number_value>\d+)|(?P<value>{NAME})|`(?P<quoted_value>(?:[^`\\\n]|\\.)*)`)
+  | (?P<nan>nan\(0x[0-9a-f]+\)) | (?P<name>{NAME}) | `(?P<quoted>(?:[^`\\\n]|\\.)*)`
+  | (?P<float>\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+) | (?P<int>\d+)
+  | (?P<mark>->|//|==|>=|[()\[\]{{}}=:,@\#$+*-])
+""", re.VERBOSE)
+_ROLES = ("input", "param", "buffer", "number")
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str  # name, value, string, int, float, mark, newline, end
+    text: str
+    line: int
+
+
+def parse(text: str) -> Graph:
+    """The graph that the text describes. Raises ValueError, with the line, for a text that describes none."""
+    reader = _Reader(_tokens(text))
+    reader.skip_lines()
+    graph = reader.graph()
+    reader.skip_lines()
+    if reader.now.kind != "end":
+        reader.fail("nothing may follow the graph")
+    return graph
+
+
+def _tokens(text: str) -> list[_Token]:
+    found: list[_Token] = []
+    line, place = 1, 0
+    while place < len(text):
+        match = _TOKEN.match(text, place)
+        if match is None:
+            raise ValueError(f"line {line}: {text[place]!r} has no meaning here")
+        kind, content = str(match.lastgroup), match[str(match.lastgroup)]
+        place = match.end()
+        if kind in ("quoted", "quoted_value"):
+            content, kind = re.sub(r"\\(.)", r"\1", content), "name" if kind == "quoted" else "value"
+            found.append(_Token(kind, content, line))
+        elif kind == "number_value":
+            found.append(_Token("value", "%" + content, line))  # a number, which no name is
+        elif kind != "space":
+            found.append(_Token(kind, content, line))
+        line += kind == "newline"
+    return [*found, _Token("newline", "", line), _Token("end", "", line)]
+
+
+class _Reader:
+    """A reader of one graph; graphs inside it have readers of their own over the same tokens."""
+
+    def __init__(self, tokens: list[_Token], place: int = 0) -> None:
+        self.tokens, self.place = tokens, place
+        self.sizes: dict[str, Size] = {}
+        self.values: dict[str, Node] = {}
+        self.calls: dict[str, Call] = {}
+        self.spans: dict[Node, Span] = {}
+        self.names: dict[Node, str] = {}
+        self.file = ""
+
+    # -- tokens ----------------------------------------------------------------------------------------------
+    @property
+    def now(self) -> _Token:
+        return self.tokens[self.place]
+
+    def fail(self, message: str) -> NoReturn:
+        raise ValueError(f"line {self.now.line}: {message}")
+
+    def take(self, kind: str, what: str = "") -> str:
+        if self.now.kind != kind:
+            self.fail(f"expected {what or kind}, found {self.now.text.strip() or 'the end of the line'!r}")
+        self.place += 1
+        return self.tokens[self.place - 1].text
+
+    def accept(self, text: str) -> bool:
+        """True, and past it, if the next token is this mark or word."""
+        found = self.now.kind in ("mark", "name") and self.now.text == text
+        self.place += found
+        return found
+
+    def expect(self, text: str) -> None:
+        if not self.accept(text):
+            self.fail(f"expected {text!r}, found {self.now.text.strip() or 'the end of the line'!r}")
+
+    def skip_lines(self) -> None:
+        while self.now.kind == "newline":
+            self.place += 1
+
+    def listed(self, read: Callable[[], T], close: str | None = None) -> list[T]:
+        """Items with commas between; up to a closing mark if one is named. Lines may end between them."""
+        found: list[T] = []
+        if close is not None:
+            self.skip_lines()
+            if self.accept(close):
+                return found
+        while True:
+            found.append(read())
+            if close is not None:
+                self.skip_lines()
+            if self.accept(","):
+                if close is not None:
+                    self.skip_lines()
+                continue
+            if close is not None:
+                self.expect(close)
+            return found
+
+    def name(self) -> str:
+        return self.take("name", "a name")
+
+    # -- a graph ---------------------------------------------------------------------------------------------
+    def graph(self) -> Graph:
+        self.expect("graph")
+        name = self.name()
+        self.expect("(")
+        header = self.place
+        self.find_axes()
+        self.place = header
+        ports = self.listed(self.port, ")")
+        self.values.update({port.name: port.node for port in ports})
+        outputs: list[Output] = []
+        penalties: list[Output] = []
+        updates: list[Update] = []
+        numbers: list[str] = []
+        definitions: list[Definition] = []
+        checks: list[Check] = []
+        doc = ""
+        self.skip_lines()
+        while self.now.kind != "end" and self.now.text != "}" and self.now.text != "graph":
+            if self.now.kind == "value":
+                self.line()
+            else:
+                word = self.name()
+                if word == "file":
+                    self.file = json.loads(self.take("string"))
+                elif word == "doc":
+                    doc = json.loads(self.take("string"))
+                elif word == "numbers":
+                    numbers += self.listed(self.name)
+                elif word == "axis":
+                    self.name()
+                    self.expect("=")
+                    self.size()
+                elif word == "define":
+                    definitions.append(self.definition())
+                elif word == "fn":
+                    self.call()
+                elif word == "return":
+                    outputs.append(self.output())
+                elif word == "penalty":
+                    penalties.append(self.output())
+                elif word == "update":
+                    buffer = self.name()
+                    self.expect("=")
+                    updates.append(Update(buffer, self.operand()))
+                elif word == "require":
+                    checks.append(self.requirement())
+                else:
+                    self.fail(f"no line of a graph begins with {word!r}")
+            self.take("newline", "the end of the line")
+            self.skip_lines()
+        return Graph(name, tuple(ports), tuple(outputs), tuple(updates), tuple(penalties), tuple(numbers),
+                     tuple(definitions), tuple(checks), Notes(self.spans, self.names, doc))
+
+    def find_axes(self) -> None:
+        """Reads the `axis` lines ahead: types in the lines above them need the sizes."""
+        depth, fresh = 1, False
+        while self.now.kind != "end" and depth >= 0:
+            if fresh and depth == 0 and self.now.text == "graph":
+                return
+            if fresh and depth == 0 and self.accept("axis"):
+                name = self.name()
+                self.expect("=")
+                self.sizes[name] = self.size()
+            text, kind = self.now.text, self.now.kind
+            depth += (kind == "mark") * ((text in "([{") - (text in ")]}"))
+            fresh = kind == "newline"
+            self.place += 1
+
+    def definition(self) -> Definition:
+        symbol = self.name()
+        self.expect("=")
+        size = self.size()
+        self.expect("of")
+        whole = self.size()
+        self.expect("by")
+        return Definition(symbol, size, whole, self.size(), self.span())
+
+    def requirement(self) -> Check:
+        left = self.size()
+        relation: Literal["equal", "at least"] = "equal"
+        if self.accept(">="):
+            relation = "at least"
+        else:
+            self.expect("==")
+        right = self.size()
+        return Check(left, right, relation, json.loads(self.take("string")), self.span())
+
+    def port(self) -> Port:
+        role, after = "input", self.tokens[self.place + 1]
+        if self.now.text in _ROLES and after.kind == "name":
+            role = self.name()
+        name = self.name()
+        self.expect(":")
+        type, layout = self.typed()  # noqa: A001
+        return Port(name, type, layout, cast(Literal["input", "param", "buffer", "number"], role))
+
+    def output(self) -> Output:
+        name = self.name()
+        layout = self.layout()
+        self.expect("=")
+        return Output(name, self.operand(), layout)
+
+    def call(self) -> None:
+        self.expect("$")
+        name = self.take("int")
+        self.expect("wrt")
+        wrt = self.listed(self.name) if self.now.text not in ("{", "stopped", "surrogate") else []
+        stopped = self.listed(self.name) if self.accept("stopped") else []
+        surrogate = self.accept("surrogate")
+        self.expect("{")
+        graphs = []
+        for _ in range(2):
+            self.skip_lines()
+            inner = _Reader(self.tokens, self.place)
+            graphs.append(inner.graph())
+            self.place = inner.place
+        self.skip_lines()
+        self.expect("}")
+        self.calls[name] = Call(graphs[0], graphs[1], tuple(wrt), tuple(stopped), surrogate)
+
+    # -- values ----------------------------------------------------------------------------------------------
+    def line(self) -> None:
+        """`%name = operation : type @place`."""
+        name = self.take("value")
+        if name in self.values:
+            self.fail(f"%{name.lstrip('%')} is defined twice")
+        self.expect("=")
+        op = self.name()
+        args, attrs = self.operation(op)
+        self.expect(":")
+        made = node(op, args, attrs, self.type())
+        self.values[name] = made
+        span = self.span()
+        if span is not None:
+            self.spans[made] = span
+        if not name.startswith("%"):
+            self.names[made] = name
+
+    def operation(self, op: str) -> tuple[list[Node], Attrs]:
+        if op == "read":
+            x, at, indices = self.indexed()
+            fill = [self.operand()] if self.accept("else") else []
+            return [x, *indices, *fill], Read(at)
+        if op == "accumulate":
+            x, at, indices = self.indexed()
+            self.expect("keep")
+            return [x, *indices], Accumulate(at, self.axes())
+        if op == "random":
+            kind = self.name()
+            self.expect("[")
+            axes = tuple(self.listed(self.axis, "]"))
+            serial = self.serial()
+            return self.operands(), Random(kind, axes, serial)
+        if op == "call":
+            self.expect("$")
+            name = self.take("int")
+            if name not in self.calls:
+                self.fail(f"fn ${name} is not defined above")
+            return self.operands(), self.calls[name]
+        if op == "member":
+            return self.member()
+        attrs: Attrs = None
+        if op == "iota":
+            attrs = self.axis()
+        elif op == "size":
+            attrs = self.size()
+        elif op == "input":
+            attrs = self.name()
+        elif op in ("item", "const"):
+            attrs = cast("bool | int | float", self.operand().attrs)
+        elif op == "expand" or op in OPS and OPS[op].form != "elementwise":
+            attrs = self.axes()
+        elif op not in OPS:
+            self.fail(f"there is no operation {op!r}")
+        return self.operands(), attrs
+
+    def member(self) -> tuple[list[Node], Attrs]:
+        path, method, serial = self.name(), self.name(), self.serial()
+        self.expect("(")
+        given = self.listed(lambda: (self.operand(), self.layout()), ")")
+        self.expect("->")
+        self.expect("(")
+        back = self.listed(self.typed, ")")
+        layouts, results = tuple(layout for _, layout in given), tuple(layout for _, layout in back)
+        return [arg for arg, _ in given], Member(path, method, layouts, results, tuple(t for t, _ in back), serial)
+
+    def serial(self) -> int:
+        self.expect("#")
+        return int(self.take("int"))
+
+    def operands(self) -> list[Node]:
+        return [] if self.now.kind == "mark" and self.now.text == ":" else self.listed(self.operand)
+
+    def operand(self) -> Node:
+        """A value defined above, or a constant."""
+        token = self.now
+        if token.kind == "value":
+            self.place += 1
+            if token.text not in self.values:
+                self.place -= 1
+                self.fail(f"%{token.text.lstrip('%')} is not defined above")
+            return self.values[token.text]
+        sign = -1 if self.accept("-") else 1
+        token = self.now
+        self.place += 1
+        if token.kind == "int":
+            return const(sign * int(token.text))
+        if token.kind == "float":
+            return const(math.copysign(float(token.text), sign))
+        if token.kind == "nan":
+            return const(struct.unpack(">d", bytes.fromhex(token.text[6:-1]))[0])
+        if token.text in ("inf", "nan"):
+            return const(sign * math.inf if token.text == "inf" else math.nan)
+        if token.text in ("true", "false"):
+            return const(token.text == "true")
+        self.place -= 1
+        self.fail(f"expected a value, found {token.text.strip() or 'the end of the line'!r}")
+
+    def indexed(self) -> tuple[Node, tuple[At, ...], list[Node]]:
+        x = self.operand()
+        self.expect("[")
+
+        def one() -> tuple[At, Node]:
+            axis = self.axis()
+            self.expect("=")
+            index = self.operand()
+            border = self.name()
+            if border not in ("check", "trust", "fill", "edge", "reflect", "wrap"):
+                self.fail(f"there is no border {border!r}")
+            return At(axis, cast(Borders, border)), index
+
+        items = self.listed(one, "]")
+        return x, tuple(at for at, _ in items), [index for _, index in items]
+
+    # -- types and sizes -------------------------------------------------------------------------------------
+    def axis(self) -> Axis:
+        name = self.name()
+        return Axis(name, self.sizes[name] if name in self.sizes else Size.symbol(name))
+
+    def axes(self) -> frozenset[Axis]:
+        self.expect("[")
+        return frozenset(self.listed(self.axis, "]"))
+
+    def dtype(self) -> DType:
+        name = self.name()
+        if name not in ("float", "int", "bool", "complex"):
+            self.fail(f"there is no type {name!r}")
+        return cast(DType, name)
+
+    def type(self) -> Type:
+        dtype = self.dtype()
+        return Type(dtype, self.axes() if self.now.text == "[" else frozenset())
+
+    def layout(self) -> Layout:
+        def dim() -> Dim:
+            if not self.accept("("):
+                return (self.axis(),)
+            parts: list[Axis] = []
+            while not self.accept(")"):
+                parts.append(self.axis())
+            return tuple(parts)
+
+        self.expect("[")
+        return tuple(self.listed(dim, "]"))
+
+    def typed(self) -> tuple[Type, Layout]:
+        dtype = self.dtype()
+        layout = self.layout() if self.now.text == "[" else ()
+        type = Type(dtype, frozenset(flat(layout)))  # noqa: A001
+        return (type, self.layout()) if self.accept("in") else (type, layout)
+
+    def size(self) -> Size:
+        total = self.term()
+        while self.now.text in ("+", "-") and self.now.kind == "mark":
+            total = total + self.term() if self.accept("+") else total - (self.accept("-"), self.term())[1]
+        return total
+
+    def term(self) -> Size:
+        total = self.factor()
+        while self.now.text in ("*", "//") and self.now.kind == "mark":
+            total = total * self.factor() if self.accept("*") else total // (self.accept("//"), self.factor())[1]
+        return total
+
+    def factor(self) -> Size:
+        if self.accept("-"):
+            return -self.factor()
+        if self.accept("("):
+            inner = self.size()
+            self.expect(")")
+            return inner
+        if self.now.kind == "int":
+            return Size.of(int(self.take("int")))
+        name = self.name()
+        if name == LEADING or not (name == "max" and self.accept("(")):
+            return Size.symbol(name)
+        left = self.size()
+        self.expect(",")
+        right = self.size()
+        self.expect(")")
+        return left.largest(right)
+
+    def span(self) -> Span | None:
+        """`@line:column`, with the file in front where it is not the graph's own. The end is not written."""
+        if not self.accept("@"):
+            return None
+        file = self.file
+        if self.now.kind == "string":
+            file = json.loads(self.take("string"))
+            self.expect(":")
+        line = int(self.take("int"))
+        self.expect(":")
+        column = int(self.take("int"))
+        return Span(file, line, column, line, column, 0, 0)

@@ -1,0 +1,258 @@
+"""The graph's text form, exact both ways: `parse(write(graph)) == graph`, node for node and bit for bit.
+
+    graph rms_norm(x: float[n, c], param gamma: float[c])
+      file "norm.arch"
+      numbers c
+      %0 = mul %x, %x       : float[n, c]  @13:18
+      %1 = mean[c] %0       : float[n]     @13:12
+      %2 = add %1, 1e-05    : float[n]     @13:26
+      %scale = rsqrt %2     : float[n]     @13:5
+      %4 = mul %x, %scale   : float[n, c]  @14:12
+      %5 = mul %4, %gamma   : float[n, c]  @14:20
+      return result[n, c] = %5
+      require c >= 1 "the mean over c needs an element" @13:12
+
+An axis whose size is the symbol of its own name needs no line; the others have one: `axis k = grid + order`. Names that are no
+identifiers stand in backticks. Constants stand where they are used. `archc.ir.read_text` is the reader.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterable
+
+from archc.check.sizes import Size
+from archc.check.types import Axis, Layout, Type, flat
+from archc.ir.graph import (
+    Accumulate,
+    At,
+    Call,
+    Graph,
+    Member,
+    Node,
+    Notes,
+    Output,
+    Port,
+    Random,
+    Read,
+    dtype_of,
+    topological,
+)
+from archc.ir.read_text import NAME, parse
+from archc.syntax.tree import Span
+
+__all__ = ["parse", "write"]
+
+_PLAIN = re.compile(rf"{NAME}\Z")
+_VALUE = re.compile(r"[A-Za-z_]\w*(\.\w+)*\Z")
+_WIDTH = 110
+
+
+def write(graph: Graph) -> str:
+    """The graph as text, one node a line, with types, places and names."""
+    return "\n".join(_Writer(graph).lines()) + "\n"
+
+
+def name_text(name: str) -> str:
+    """A name as it stands in the text: bare where it is an identifier or a path, else in backticks."""
+    return name if _PLAIN.match(name) else "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def size_text(size: Size) -> str:
+    return size.spell(name_text)
+
+
+def constant_text(value: bool | int | float) -> str:
+    """A constant that parses back to the same bits."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and math.isnan(value):
+        bits = struct.pack(">d", value)
+        return "nan" if bits == struct.pack(">d", math.nan) else f"nan(0x{bits.hex()})"
+    return repr(value)
+
+
+def axes_of(graph: Graph) -> dict[Axis, None]:
+    """Every axis of the graph once: those of the inputs in memory order, then in the order of first use."""
+    found: dict[Axis, None] = {}
+
+    def add(axes: Iterable[Axis]) -> None:
+        for axis in sorted(axes, key=lambda axis: axis.name):
+            found.setdefault(axis)
+
+    for port in graph.inputs:
+        found.update(dict.fromkeys(flat(port.layout)))
+        add(port.type.axes)
+    for output in (*graph.outputs, *graph.penalties):
+        found.update(dict.fromkeys(flat(output.layout)))
+    for node in topological(graph.roots):
+        attrs = node.attrs
+        if isinstance(attrs, Axis):
+            add((attrs,))
+        elif isinstance(attrs, frozenset):
+            add(attrs)
+        elif isinstance(attrs, Random):
+            found.update(dict.fromkeys(attrs.axes))
+        elif isinstance(attrs, Read | Accumulate):
+            add(at.axis for at in attrs.at)
+            if isinstance(attrs, Accumulate):
+                add(attrs.keep)
+        elif isinstance(attrs, Member):
+            for layout in (*attrs.layouts, *attrs.results):
+                found.update(dict.fromkeys(flat(layout)))
+            for type in attrs.types:  # noqa: A001
+                add(type.axes)
+        add(node.axes)
+    return found
+
+
+class _Writer:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.order = {axis: rank for rank, axis in enumerate(axes_of(graph))}
+        self.nodes = list(topological(graph.roots))
+        self.file = _main_file(graph.notes, self.nodes)
+        self.calls = {call: f"${i}" for i, call in enumerate(dict.fromkeys(
+            node.attrs for node in self.nodes if isinstance(node.attrs, Call)))}
+        self.names = _value_names(graph, self.nodes)
+
+    def lines(self) -> list[str]:
+        graph = self.graph
+        ports = [self.port(port) for port in graph.inputs]
+        head = f"graph {name_text(graph.name)}({', '.join(ports)})"
+        if len(head) > _WIDTH:
+            head = f"graph {name_text(graph.name)}(\n    " + ",\n    ".join(ports) + "\n)"
+        out = head.split("\n")
+        if self.file:
+            out.append(f"  file {json.dumps(self.file)}")
+        if graph.notes.doc:
+            out.append(f"  doc {json.dumps(graph.notes.doc)}")
+        if graph.numbers:
+            out.append(f"  numbers {', '.join(map(name_text, graph.numbers))}")
+        out += [f"  axis {name_text(axis.name)} = {size_text(axis.size)}"
+                for axis in self.order if axis.size != Size.symbol(axis.name)]
+        out += [f"  define {name_text(d.symbol)} = {size_text(d.size)} of {size_text(d.whole)} by {size_text(d.part)}"
+                + self.place(d.span) for d in graph.definitions]
+        for call, name in self.calls.items():
+            out += self.call(call, name)
+        out += self.body()
+        out += [f"  return {self.output(o)}" for o in graph.outputs]
+        out += [f"  update {name_text(u.buffer)} = {self.value(u.node)}" for u in graph.updates]
+        out += [f"  penalty {self.output(o)}" for o in graph.penalties]
+        relations = {"equal": "==", "at least": ">="}
+        out += [f"  require {size_text(c.left)} {relations[c.relation]} {size_text(c.right)} {json.dumps(c.message)}"
+                + self.place(c.span) for c in graph.checks]
+        return out
+
+    def body(self) -> list[str]:
+        rows = []
+        for node in self.nodes:
+            if node in self.names:
+                span = self.graph.notes.spans.get(node)
+                rows.append((f"  {self.names[node]} = {self.operation(node)}", self.type(node.type), self.place(span, "")))
+        left = max((len(row[0]) for row in rows if len(row[0]) <= 70), default=0)
+        right = max((len(row[1]) for row in rows if len(row[1]) <= 40), default=0)
+        return [f"{a:<{left}}  : {b:<{right}}  {c}".rstrip() for a, b, c in rows]
+
+    def operation(self, node: Node) -> str:
+        """The right side of a value's line. A node that no form of the text fits is written with its raw attributes."""
+        args = [self.value(arg) for arg in node.args]
+        listed = f" {', '.join(args)}" if args else ""
+        attrs = node.attrs
+        if isinstance(attrs, frozenset):
+            return f"{node.op}[{self.axes(attrs)}]{listed}"
+        if isinstance(attrs, Read):
+            fill = f" else {args[-1]}" if len(args) == len(attrs.at) + 2 else ""
+            return f"{node.op} {args[0]}[{self.at(attrs.at, args)}]{fill}"
+        if isinstance(attrs, Accumulate):
+            return f"{node.op} {args[0]}[{self.at(attrs.at, args)}] keep [{self.axes(attrs.keep)}]"
+        if isinstance(attrs, Random):
+            axes = ", ".join(name_text(axis.name) for axis in attrs.axes)
+            return f"{node.op} {attrs.kind}[{axes}] #{attrs.serial}{listed}"
+        if isinstance(attrs, Call):
+            return f"{node.op} {self.calls[attrs]}{listed}"
+        if isinstance(attrs, Member):
+            given = ", ".join(f"{arg} {self.layout(layout)}" for arg, layout in zip(args, attrs.layouts, strict=True))
+            back = ", ".join(self.typed(t, layout) for t, layout in zip(attrs.types, attrs.results, strict=True))
+            return f"{node.op} {name_text(attrs.path)} {name_text(attrs.method)} #{attrs.serial} ({given}) -> ({back})"
+        if isinstance(attrs, Axis):
+            return f"{node.op} {name_text(attrs.name)}{listed}"
+        if isinstance(attrs, Size):
+            return f"{node.op} {size_text(attrs)}{listed}"
+        if isinstance(attrs, str):
+            return f"{node.op} {name_text(attrs)}{listed}"
+        if attrs is not None:
+            return f"{node.op} {constant_text(attrs)}{listed}"
+        return f"{node.op}{listed}"
+
+    def call(self, call: Call, name: str) -> list[str]:
+        head = f"  fn {name} wrt {', '.join(map(name_text, call.wrt))}"
+        if call.stopped:
+            head += f" stopped {', '.join(map(name_text, call.stopped))}"
+        head += " surrogate" * call.surrogate + " {"
+        inner = [*_Writer(call.body).lines(), *_Writer(call.vjp).lines()]
+        return [head, *(f"    {line}" for line in inner), "  }"]
+
+    def value(self, node: Node) -> str:
+        return self.names[node] if node in self.names else self.leaf(node)
+
+    def leaf(self, node: Node) -> str:
+        return f"%{name_text(node.attrs)}" if isinstance(node.attrs, str) else constant_text(node.attrs)  # type: ignore[arg-type]
+
+    def at(self, at: tuple[At, ...], args: list[str]) -> str:
+        return ", ".join(f"{name_text(a.axis.name)} = {index} {a.border}" for a, index in zip(at, args[1:], strict=False))
+
+    def axes(self, axes: Iterable[Axis]) -> str:
+        return ", ".join(name_text(axis.name) for axis in sorted(axes, key=lambda axis: self.order.get(axis, -1)))
+
+    def type(self, type: Type) -> str:  # noqa: A002
+        return f"{type.dtype}[{self.axes(type.axes)}]" if type.axes else type.dtype
+
+    def layout(self, layout: Layout) -> str:
+        dims = (" ".join(name_text(axis.name) for axis in dim) for dim in layout)
+        return "[" + ", ".join(text if len(dim) == 1 else f"({text})" for text, dim in zip(dims, layout, strict=True)) + "]"
+
+    def typed(self, type: Type, layout: Layout) -> str:  # noqa: A002
+        """A type in memory: `float[n, (g k)]`; the two parts apart where the layout has other axes than the type."""
+        if frozenset(flat(layout)) == type.axes:
+            return f"{type.dtype}{self.layout(layout)}"
+        return f"{self.type(type)} in {self.layout(layout)}"
+
+    def port(self, port: Port) -> str:
+        role = "" if port.role == "input" else f"{port.role} "
+        return f"{role}{name_text(port.name)}: {self.typed(port.type, port.layout)}"
+
+    def output(self, output: Output) -> str:
+        return f"{name_text(output.name)}{self.layout(output.layout)} = {self.value(output.node)}"
+
+    def place(self, span: Span | None, before: str = "  ") -> str:
+        if span is None:
+            return ""
+        file = "" if span.file == self.file else json.dumps(span.file) + ":"
+        return f"{before}@{file}{span.line}:{span.column}"
+
+
+def _main_file(notes: Notes, nodes: list[Node]) -> str:
+    """The file that most places are in; the others are written out."""
+    count = Counter(notes.spans[node].file for node in nodes if node in notes.spans)
+    return min(count, key=lambda file: (-count[file], file)) if count else ""
+
+
+def _value_names(graph: Graph, nodes: list[Node]) -> dict[Node, str]:
+    """`%name` for every node that has a line of its own: not the inputs, not the constants."""
+    ports = {port.node: port.name for port in graph.inputs}
+    uses = Counter(graph.notes.names[node] for node in nodes if node in graph.notes.names and node not in ports)
+    taken = set(ports.values())
+    found: dict[Node, str] = {}
+    for node in nodes:
+        plain_const = node.op == "const" and not node.args and isinstance(node.attrs, bool | int | float)
+        if node in ports or plain_const and node.type == Type(dtype_of(node.attrs)):  # type: ignore[arg-type]
+            continue
+        name = graph.notes.names.get(node, "")
+        usable = bool(_VALUE.match(name)) and uses[name] == 1 and name not in taken
+        found[node] = f"%{name}" if usable else f"%{len(found)}"
+    return found
