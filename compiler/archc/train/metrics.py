@@ -1,0 +1,65 @@
+"""What a model's predictions are worth: accuracy for classes; RMSE and R2, in the data's own units, for values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from archc.train.data.dataset import Task
+from archc.train.data.split import Scaling
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from archc.train.losses import Function
+
+BATCH = 512  # examples at a time when no gradient is needed
+
+
+def hits(given: Tensor, wanted: Tensor) -> int:
+    """How many examples have the highest score at their class, or a single logit with the right sign."""
+    guess = given.argmax(1) if given.ndim == 2 and given.shape[1] > 1 else (given.reshape(wanted.shape) > 0).to(wanted.dtype)
+    return int((guess == wanted).sum())
+
+
+def evaluate(module: nn.Module, loss: Function, x: Tensor, y: Tensor, task: Task, scaling: Scaling | None) -> dict[str, float]:
+    """`loss`, and `accuracy` or `rmse` and `r2`, over a part of the data; the module is in eval mode meanwhile."""
+    import torch
+
+    module.eval()
+    total, outputs = 0.0, []
+    with torch.no_grad():
+        for start in range(0, len(x), BATCH):
+            given, wanted = module(x[start: start + BATCH]), y[start: start + BATCH]
+            total += float(loss(given, wanted)) * len(wanted)
+            outputs.append(given.reshape(len(wanted), -1) if task == "values" else given)
+    module.train()
+    result = {"loss": total / len(x)}
+    given = torch.cat(outputs)
+    if task == "classes":
+        return result | {"accuracy": hits(given, y) / len(y)}
+    return result | errors_of(given, y.reshape(len(y), -1), scaling)
+
+
+def errors_of(given: Tensor, wanted: Tensor, scaling: Scaling | None) -> dict[str, float]:
+    """Root mean square error and coefficient of determination over [n, values]; R2 is the mean over values."""
+    import torch
+
+    given, wanted = given.double(), wanted.double()
+    if scaling is not None:
+        factor = torch.as_tensor(scaling.factor).double().reshape(-1)
+        given, wanted = given * factor, wanted * factor
+    squares = ((given - wanted) ** 2).sum(0)
+    spread = ((wanted - wanted.mean(0)) ** 2).sum(0)
+    r2 = 1 - squares / spread.clamp_min(1e-300)
+    return {"rmse": float((squares.sum() / wanted.numel()).sqrt()), "r2": float(r2.mean())}
+
+
+def words(values: dict[str, float], names: Sequence[str] = ("loss", "accuracy", "rmse", "r2")) -> str:
+    """`loss 0.1234  accuracy 97.2 %`, in the order of `names`."""
+
+    def one(name: str) -> str:
+        value = values[name]
+        return f"accuracy {value:.2%}".replace("%", " %") if name == "accuracy" else f"{name} {value:.4g}"
+
+    return "  ".join(one(name) for name in names if name in values)

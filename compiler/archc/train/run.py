@@ -1,0 +1,181 @@
+"""A run from its settings to its result: the folder, the data, the layer, the loop, the test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archc.train import checkpoint, loop, progress
+from archc.train.build import Built, build
+from archc.train.data import Dataset, load
+from archc.train.data.split import split
+from archc.train.errors import TrainError
+from archc.train.metrics import evaluate, words
+from archc.train.settings import Settings, check
+
+RUN, RESULT, MODEL = "run.json", "result.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`result` is None where the run was stopped before its end; `signal` says by what."""
+
+    folder: Path
+    result: dict[str, object] | None
+    signal: int | None = None
+
+
+def begin(settings: Settings, folder: Path | None) -> Path:
+    """Makes the folder of a new run and writes its settings. Without one, `runs/LAYER-DATA` with a number if it is taken."""
+    check(settings)
+    if folder is None:
+        base = Path("runs") / f"{settings.layer}-{Path(settings.data).stem}"
+        folder, count = base, 1
+        while folder.exists():
+            count += 1
+            folder = base.with_name(f"{base.name}-{count}")
+    elif (folder / RUN).exists():
+        raise TrainError(f"'{folder}' holds a run already: go on with it (--resume), or give another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainError(f"the folder '{folder}' cannot be made: {error.strerror or error}") from None
+    content = {"settings": settings.to_json(), "source": _digest(settings.file)}
+    checkpoint.write_whole(folder / RUN, (json.dumps(content, indent=2) + "\n").encode())
+    return folder
+
+
+def settings_of(folder: Path) -> Settings:
+    """The settings of a run begun before. Raises TrainError if there is none, or its source has changed."""
+    path = folder / RUN
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        settings = Settings.from_json(content["settings"])
+    except OSError:
+        raise TrainError(f"'{folder}' holds no run to go on with: there is no {RUN} in it") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainError(f"'{path}' is damaged: {error}") from None
+    if content.get("source") != _digest(settings.file):
+        raise TrainError(f"'{settings.file}' has changed since the run in '{folder}' began, so the run cannot go on as it was; "
+                         "start a new one")
+    return settings
+
+
+def _digest(file: str) -> str | None:
+    """What says that a source is still the same; None for a module of the standard library."""
+    path = Path(file)
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() if path.is_file() else None
+
+
+def train(settings: Settings, folder: Path, save_every: float = 10.0, say: Callable[[str], None] = print,
+          make: Callable[[Settings, Dataset], Built] = build) -> Outcome:
+    """Works on a run until it ends or a signal stops it. SIGINT and SIGTERM save the state after the step under way."""
+    import torch
+
+    check(settings)
+    with _signals() as received:
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        torch.manual_seed(settings.seed)
+        data = load(settings.data, settings.reading)
+        parts = split(data, settings.seed, settings.validation, settings.test, settings.scale)
+        built = make(settings, data)
+        job = loop.Job(built.module, built.loss.function, built.penalty, built.shape, parts, data.task, settings, folder)
+        _try(job, built)
+        say(f"{data.describe()}; {len(parts.train.x)} train, {len(parts.validation.x)} validate, {len(parts.test.x)} test")
+        arguments = ", ".join(f"{name}={value}" for name, value in built.arguments.items())
+        say(f"{settings.layer}({arguments}): {_count(built.module)} parameters")
+        say(f"{built.loss.name}, {settings.optimizer}, lr {settings.learning_rate:g} {settings.schedule}, batch {settings.batch}, "
+            f"{job.total} steps, {torch.get_num_threads()} threads; run in {folder}")
+        report = progress.reporter()
+        try:
+            state = loop.run(job, report, save_every, lambda: bool(received))
+        finally:
+            report.stop()
+    if state.step < job.total:
+        return Outcome(folder, None, received[0])
+    return Outcome(folder, _finish(job, built, state, say))
+
+
+def _finish(job: loop.Job, built: Built, state: loop.State, say: Callable[[str], None]) -> dict[str, object]:
+    import torch
+
+    test = evaluate(job.module, job.loss, job.x(job.parts.test.x), torch.as_tensor(job.parts.test.y), job.task, job.parts.targets)
+    result: dict[str, object] = {
+        "layer": job.settings.layer, "arguments": dict(built.arguments), "data": job.settings.data, "steps": state.step,
+        "epochs": math.ceil(state.step / job.steps_per_epoch), "parameters": _count(job.module), "best_epoch": state.best_epoch,
+        "seconds": round(state.seconds, 3), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        **{f"test_{name}": value for name, value in test.items()}}
+    _store(job, built)
+    checkpoint.write_whole(job.folder / RESULT, (json.dumps(result, indent=2) + "\n").encode())
+    say(f"test {words(test)}  ({state.step} steps in {state.seconds:.1f} s)")
+    return result
+
+
+def _store(job: loop.Job, built: Built) -> None:
+    """The trained weights under the names of the source, with what a user needs to feed the layer."""
+    from safetensors.torch import save
+
+    scaling: dict[str, Any] = {
+        name: {"shift": s.shift.tolist(), "factor": s.factor.tolist()} if s else None
+        for name, s in (("inputs", job.parts.inputs), ("targets", job.parts.targets))}
+    meta = {"layer": job.settings.layer, "arguments": json.dumps(dict(built.arguments)),
+            "static": json.dumps(dict(job.settings.static)), "scaling": json.dumps(scaling)}
+    tensors = {name: value.detach().contiguous().clone() for name, value in job.module.state_dict().items()}
+    checkpoint.write_whole(job.folder / MODEL, save(tensors, meta))
+
+
+def _try(job: loop.Job, built: Built) -> None:
+    """One small batch forward, in eval mode, so that data and layer that do not fit are a sentence and not a traceback."""
+    import torch
+
+    x, y = job.x(job.parts.train.x[:2]), torch.as_tensor(job.parts.train.y[:2])
+    job.module.eval()
+    try:
+        with torch.no_grad():
+            given = job.module(x)
+    except (ValueError, RuntimeError, IndexError, TypeError) as error:
+        raise TrainError(f"{job.settings.layer} cannot take this data, of shape {list(x.shape)}: {_first_line(error)}") from None
+    if not torch.is_tensor(given):
+        raise TrainError(f"{job.settings.layer} gives several results; archc train needs a layer with one")
+    try:
+        value = job.loss(given, y)
+    except (ValueError, RuntimeError, IndexError, TypeError) as error:
+        raise TrainError(f"the loss {built.loss.name} cannot compare what {job.settings.layer} gives, of shape "
+                         f"{list(given.shape)}, with targets of shape {list(y.shape)}: {_first_line(error)}") from None
+    if value.numel() != 1:
+        raise TrainError(f"the loss {built.loss.name} gives {list(value.shape)} and not one number")
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _count(module: Any) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM; a second one within the block interrupts at once."""
+    received: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
