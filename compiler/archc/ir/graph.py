@@ -96,7 +96,19 @@ class Member:
     serial: int  # tells two calls of a sub-module with state or randomness apart
 
 
-Attrs = Union[None, str, int, float, bool, Size, Axis, frozenset[Axis], Read, Accumulate, Random, Call, Member]
+@dataclass(frozen=True)
+class Library:
+    """attrs of `library`: a computation that a target has whole, made by recognition only.
+
+    `body` says what it means, over inputs named "0", "1" ... that stand for the args; `options` say how to ask for it.
+    """
+
+    kind: str  # contract, convolution, pool, cat ...
+    body: Node
+    options: tuple[object, ...] = ()
+
+
+Attrs = Union[None, str, int, float, bool, Size, Axis, frozenset[Axis], Read, Accumulate, Random, Call, Member, Library]
 
 
 class Node:

@@ -45,7 +45,7 @@ from archc.ir.graph import (
 from archc.ir.read_text import NAME, parse
 from archc.syntax.tree import Span
 
-__all__ = ["parse", "write"]
+__all__ = ["axes_of", "parse", "write", "write_marked"]
 
 _PLAIN = re.compile(rf"{NAME}\Z")
 _VALUE = re.compile(r"[A-Za-z_]\w*(\.\w+)*\Z")
@@ -55,6 +55,15 @@ _WIDTH = 110
 def write(graph: Graph) -> str:
     """The graph as text, one node a line, with types, places and names."""
     return "\n".join(_Writer(graph).lines()) + "\n"
+
+
+def write_marked(graph: Graph, node: Node, message: str) -> str:
+    """The text with a mark and a message under the line of a node."""
+    writer = _Writer(graph)
+    lines = writer.lines()
+    name = writer.names.get(node, "")
+    at = next((i for i, line in enumerate(lines) if name and line.startswith(f"  {name} = ")), 0)
+    return "\n".join([*lines[: at + 1], f"  {'^' * max(len(name), 3)} {message}", *lines[at + 1 :]]) + "\n"
 
 
 def name_text(name: str) -> str:

@@ -19,7 +19,7 @@ def verify(node: Node) -> None:
     for dtype, letter in zip(dtypes, row.dtypes, strict=False):
         demand(dtype in _ALLOWED[letter], f"{node.op} takes no {dtype} there")
     same = {dtype for dtype, letter in zip(dtypes, row.dtypes, strict=False) if letter in "na"}
-    demand(node.op == "ipow" or len(same) <= 1, f"{node.op} has operands of several types: {', '.join(sorted(same))}")
+    demand(len(same) <= 1, f"{node.op} has operands of several types: {', '.join(sorted(same))}")
     demand(node.type.dtype == row.result(dtypes), f"{node.op} gives {row.result(dtypes)} here, not {node.type.dtype}")
     axes = frozenset().union(*(arg.axes for arg in node.args))
     demand(node.axes == axes, f"{node.op} has the union of its operands' axes")
