@@ -115,6 +115,6 @@ def random(kind: str, args: Iterable[Node], axes: Iterable[Axis], serial: int) -
     return node("random", args, Random(kind, axes, serial), Type("float", frozenset(axes)))
 
 
-def item(call: Node, index: int, type: Type) -> Node:  # noqa: A002
+def item(call: Node, index: int, type: Type) -> Node:
     """One result of a `call` or `member` node."""
     return node("item", (call,), index, type)

@@ -171,20 +171,20 @@ def plan(graph: Graph, known: Iterable[str] | None = None) -> tuple[Step, ...]:
                 bound.add(symbol)
                 progress = True
         for definition in list(definitions):
-            step = _define(definition.symbol, definition.whole, definition.part, bound)
-            if step is not None:
-                steps.append(step)
+            defined = _define(definition.symbol, definition.whole, definition.part, bound)
+            if defined is not None:
+                steps.append(defined)
                 definitions.remove(definition)
-                bound |= {step.symbol} if isinstance(step, Define) else set()
+                bound |= {defined.symbol} if isinstance(defined, Define) else set()
                 progress = True
                 break
         else:
             for place in list(places):
-                step = _solve(place, bound)
-                if step is not None:
-                    steps.append(step)
+                solved = _solve(place, bound)
+                if solved is not None:
+                    steps.append(solved)
                     places.remove(place)
-                    bound.add(step.symbol)
+                    bound.add(solved.symbol)
                     progress = True
                     break
     needed = graph_symbols(graph).union(*(d.whole.symbols | d.part.symbols for d in graph.definitions))
@@ -228,7 +228,7 @@ def run(step: Step, sizes: dict[str, int], shapes: Mapping[str, tuple[int, ...]]
         if step.input not in shapes:
             raise ValueError(f"{step.input} is not given")
         found = len(shapes[step.input])
-        if found < step.rank or found > step.rank and not step.leading:
+        if found < step.rank or (found > step.rank and not step.leading):
             raise ValueError(fill(step.sentence, found=found))
     elif isinstance(step, Lead):
         sizes[LEADING] = prod(leading_shape(step, shapes))
@@ -294,7 +294,7 @@ def _bare(size: Size) -> str | None:
     return name if name is not None and size == Size.symbol(name) else None
 
 
-def _define(symbol: str, whole: Size, part: Size, bound: set[str]) -> Define | Equal | Fits | None:
+def _define(symbol: str, whole: Size, part: Size, bound: set[str]) -> Define | Equal | None:
     """A definition in whichever direction the known symbols allow: symbol from whole and part, or a bare whole from them."""
     if symbol not in bound and whole.symbols <= bound and part.symbols <= bound:
         return Define(symbol, whole, part, f"{whole} is {{found}}, which {part} = {{factor}} does not divide")

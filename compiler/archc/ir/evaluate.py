@@ -52,7 +52,7 @@ def evaluate(graph: Graph, inputs: Mapping[str, Any], numbers: Mapping[str, bool
         arrays[port] = np.asarray(given[port.name])
     batched = {port for port, array in arrays.items() if batch is not None and array.ndim == len(port.layout) + 1}
     shapes = {port.name: array.shape[port in batched :] for port, array in arrays.items()}
-    sizes = entry.solve(graph, {name: value for name, value in (numbers or {}).items() if name in graph.numbers}, shapes)
+    sizes = entry.solve(graph, {name: int(value) for name, value in (numbers or {}).items() if name in graph.numbers}, shapes)
     if batch is not None:
         sizes[BATCH.name] = batch
     lead = entry.lead(graph)
@@ -105,7 +105,7 @@ def _from_memory(port: Port, array: Array, batched: bool, leading: tuple[int, ..
         array = np.broadcast_to(array, (*array.shape[:batched], *leading, *rest))
     if port.type.dtype == "float" and array.dtype.kind not in "fiub":
         raise ValueError(f"{port.name} is a float, not {array.dtype}")
-    if port.type.dtype == "int" and array.dtype.kind not in "iu" or port.type.dtype == "bool" and array.dtype.kind != "b":
+    if (port.type.dtype == "int" and array.dtype.kind not in "iu") or (port.type.dtype == "bool" and array.dtype.kind != "b"):
         raise ValueError(f"{port.name} is {port.type.dtype}, not {array.dtype}")
     own: tuple[Axis, ...] = (BATCH, *axes) if batched else axes
     array = array.astype(run.numpy_type(port.type.dtype)).reshape(run.shape(own))

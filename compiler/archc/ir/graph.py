@@ -13,7 +13,8 @@ from typing import Any, Literal, Union
 from weakref import WeakValueDictionary
 
 from archc.check.sizes import Size
-from archc.check.types import Axis, DType, Layout, Type
+from archc.check.types import Axis, Layout, Type
+from archc.ops.table import DType
 from archc.syntax.tree import Span
 
 Borders = Literal["check", "trust", "fill", "edge", "reflect", "wrap"]
@@ -114,7 +115,7 @@ Attrs = Union[None, str, int, float, bool, Size, Axis, frozenset[Axis], Read, Ac
 class Node:
     """One operation. Made by `node` only; never changed. `type` is what it gives."""
 
-    __slots__ = ("op", "args", "attrs", "type", "__weakref__")
+    __slots__ = ("__weakref__", "args", "attrs", "op", "type")
     op: str
     args: tuple[Node, ...]
     attrs: Attrs
@@ -131,10 +132,11 @@ class Node:
         return node, (self.op, self.args, self.attrs, self.type)
 
 
+_FLOAT = Type("float")
 _nodes: WeakValueDictionary[tuple[object, ...], Node] = WeakValueDictionary()
 
 
-def node(op: str, args: Iterable[Node] = (), attrs: Attrs = None, type: Type = Type("float")) -> Node:  # noqa: A002
+def node(op: str, args: Iterable[Node] = (), attrs: Attrs = None, type: Type = _FLOAT) -> Node:
     """The one node with this content. Types are not inferred here: `archc.ir.build` does that."""
     args = tuple(args)
     key = (op, tuple(map(id, args)), _constant_key(attrs) if op == "const" else attrs, type)
@@ -238,7 +240,7 @@ class Graph:
 
     @property
     def roots(self) -> tuple[Node, ...]:
-        return tuple(o.node for o in (*self.outputs, *self.updates, *self.penalties))
+        return (*(o.node for o in self.outputs), *(u.node for u in self.updates), *(p.node for p in self.penalties))
 
     def with_roots(self, roots: Iterable[Node], notes: Notes | None = None) -> Graph:
         """The same graph with other nodes at its outputs, updates and penalties, in order."""

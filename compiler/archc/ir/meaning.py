@@ -6,10 +6,10 @@ Texts are expressions of the language over the row's operands. In them, as in th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from archc.check.types import Axis, Type
+from archc.check.types import Axis
 from archc.diagnostics.model import CompilerBug
 from archc.ir.build import apply, const, count_of, expand, iota, reduce, rename
 from archc.ir.graph import Node, node, topological
@@ -20,7 +20,8 @@ from archc.syntax.parse import parse_expression
 OPERANDS = ("x", "y", "z")
 _BINARY = {"+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
            "<=": "le", ">": "gt", ">=": "ge", "and": "and", "or": "or"}
-_FOLDS = {"add": int.__add__, "sub": int.__sub__, "mul": int.__mul__, "maximum": max, "minimum": min}
+_FOLDS: dict[str, Callable[..., int]] = {
+    "add": int.__add__, "sub": int.__sub__, "mul": int.__mul__, "maximum": max, "minimum": min}
 _parse = lru_cache(maxsize=None)(parse_expression)
 
 
@@ -83,8 +84,8 @@ class _Builder:
 
 def fold(op: str, *args: Node) -> Node:
     """An elementwise operation; that of whole constants is done at once."""
-    values = [arg.attrs for arg in args if arg.op == "const"]
-    if op in _FOLDS and len(values) == len(args) and all(type(value) is int for value in values):
+    values = [arg.attrs for arg in args if arg.op == "const" and type(arg.attrs) is int]
+    if op in _FOLDS and len(values) == len(args):
         return const(_FOLDS[op](*values))
     return apply(op, *args)
 

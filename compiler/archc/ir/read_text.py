@@ -12,6 +12,7 @@ from typing import Literal, NoReturn, TypeVar, cast
 
 from archc.check.sizes import Size
 from archc.check.types import LEADING, Axis, Dim, Layout, Type, flat
+from archc.ir.build import const
 from archc.ir.graph import (
     Accumulate,
     At,
@@ -31,7 +32,6 @@ from archc.ir.graph import (
     Update,
     node,
 )
-from archc.ir.build import const
 from archc.ops.table import OPS, DType
 from archc.syntax.tree import Span
 
@@ -194,6 +194,8 @@ class _Reader:
                     updates.append(Update(buffer, self.operand()))
                 elif word == "require":
                     checks.append(self.requirement())
+                elif word == "library":
+                    self.fail("a library call belongs to a target and is not read; take the graph from before it was recognised")
                 else:
                     self.fail(f"no line of a graph begins with {word!r}")
             self.take("newline", "the end of the line")
@@ -241,7 +243,7 @@ class _Reader:
             role = self.name()
         name = self.name()
         self.expect(":")
-        type, layout = self.typed()  # noqa: A001
+        type, layout = self.typed()
         return Port(name, type, layout, cast(Literal["input", "param", "buffer", "number"], role))
 
     def output(self) -> Output:
@@ -318,7 +320,7 @@ class _Reader:
             attrs = self.name()
         elif op in ("item", "const"):
             attrs = cast("bool | int | float", self.operand().attrs)
-        elif op == "expand" or op in OPS and OPS[op].form != "elementwise":
+        elif op == "expand" or (op in OPS and OPS[op].form != "elementwise"):
             attrs = self.axes()
         elif op not in OPS:
             self.fail(f"there is no operation {op!r}")
@@ -416,7 +418,7 @@ class _Reader:
     def typed(self) -> tuple[Type, Layout]:
         dtype = self.dtype()
         layout = self.layout() if self.now.text == "[" else ()
-        type = Type(dtype, frozenset(flat(layout)))  # noqa: A001
+        type = Type(dtype, frozenset(flat(layout)))
         return (type, self.layout()) if self.accept("in") else (type, layout)
 
     def size(self) -> Size:

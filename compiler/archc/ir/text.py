@@ -13,7 +13,8 @@
       require c >= 1 "the mean over c needs an element" @13:12
 
 An axis whose size is the symbol of its own name needs no line; the others have one: `axis k = grid + order`. Names that are no
-identifiers stand in backticks. Constants stand where they are used. `archc.ir.read_text` is the reader.
+identifiers stand in backticks. Constants stand where they are used. Library calls belong to a target: they are written, not
+read. `archc.ir.read_text` is the reader.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterable
+from typing import cast
 
 from archc.check.sizes import Size
-from archc.check.types import Axis, Layout, Type, flat
+from archc.check.types import Axis, Layout, Type, flat, layout_of
 from archc.ir.graph import (
     Accumulate,
     At,
     Call,
     Graph,
+    Library,
     Member,
     Node,
     Notes,
@@ -113,8 +116,11 @@ def axes_of(graph: Graph) -> dict[Axis, None]:
         elif isinstance(attrs, Member):
             for layout in (*attrs.layouts, *attrs.results):
                 found.update(dict.fromkeys(flat(layout)))
-            for type in attrs.types:  # noqa: A001
+            for type in attrs.types:
                 add(type.axes)
+        elif isinstance(attrs, Library):
+            for inner in topological([attrs.body]):
+                add(inner.axes)
         add(node.axes)
     return found
 
@@ -126,7 +132,7 @@ class _Writer:
         self.nodes = list(topological(graph.roots))
         self.file = _main_file(graph.notes, self.nodes)
         self.calls = {call: f"${i}" for i, call in enumerate(dict.fromkeys(
-            node.attrs for node in self.nodes if isinstance(node.attrs, Call)))}
+            node.attrs for node in self.nodes if isinstance(node.attrs, Call | Library)))}
         self.names = _value_names(graph, self.nodes)
 
     def lines(self) -> list[str]:
@@ -188,6 +194,8 @@ class _Writer:
             given = ", ".join(f"{arg} {self.layout(layout)}" for arg, layout in zip(args, attrs.layouts, strict=True))
             back = ", ".join(self.typed(t, layout) for t, layout in zip(attrs.types, attrs.results, strict=True))
             return f"{node.op} {name_text(attrs.path)} {name_text(attrs.method)} #{attrs.serial} ({given}) -> ({back})"
+        if isinstance(attrs, Library):
+            return f"{node.op} {attrs.kind} {self.calls[attrs]}{listed}"
         if isinstance(attrs, Axis):
             return f"{node.op} {name_text(attrs.name)}{listed}"
         if isinstance(attrs, Size):
@@ -198,7 +206,10 @@ class _Writer:
             return f"{node.op} {constant_text(attrs)}{listed}"
         return f"{node.op}{listed}"
 
-    def call(self, call: Call, name: str) -> list[str]:
+    def call(self, call: Call | Library, name: str) -> list[str]:
+        if isinstance(call, Library):
+            body = Graph(call.kind, _holes(call.body), (Output("result", call.body, layout_of(sorted(call.body.axes, key=str))),))
+            return [f"  library {name} {{", *(f"    {line}" for line in _Writer(body).lines()), "  }"]
         head = f"  fn {name} wrt {', '.join(map(name_text, call.wrt))}"
         if call.stopped:
             head += f" stopped {', '.join(map(name_text, call.stopped))}"
@@ -210,7 +221,7 @@ class _Writer:
         return self.names[node] if node in self.names else self.leaf(node)
 
     def leaf(self, node: Node) -> str:
-        return f"%{name_text(node.attrs)}" if isinstance(node.attrs, str) else constant_text(node.attrs)  # type: ignore[arg-type]
+        return f"%{name_text(node.attrs)}" if isinstance(node.attrs, str) else constant_text(cast("bool | int | float", node.attrs))
 
     def at(self, at: tuple[At, ...], args: list[str]) -> str:
         return ", ".join(f"{name_text(a.axis.name)} = {index} {a.border}" for a, index in zip(at, args[1:], strict=False))
@@ -218,14 +229,14 @@ class _Writer:
     def axes(self, axes: Iterable[Axis]) -> str:
         return ", ".join(name_text(axis.name) for axis in sorted(axes, key=lambda axis: self.order.get(axis, -1)))
 
-    def type(self, type: Type) -> str:  # noqa: A002
+    def type(self, type: Type) -> str:
         return f"{type.dtype}[{self.axes(type.axes)}]" if type.axes else type.dtype
 
     def layout(self, layout: Layout) -> str:
         dims = (" ".join(name_text(axis.name) for axis in dim) for dim in layout)
         return "[" + ", ".join(text if len(dim) == 1 else f"({text})" for text, dim in zip(dims, layout, strict=True)) + "]"
 
-    def typed(self, type: Type, layout: Layout) -> str:  # noqa: A002
+    def typed(self, type: Type, layout: Layout) -> str:
         """A type in memory: `float[n, (g k)]`; the two parts apart where the layout has other axes than the type."""
         if frozenset(flat(layout)) == type.axes:
             return f"{type.dtype}{self.layout(layout)}"
@@ -245,6 +256,12 @@ class _Writer:
         return f"{before}@{file}{span.line}:{span.column}"
 
 
+def _holes(body: Node) -> tuple[Port, ...]:
+    """The inputs of a library call's body as ports, so that it can be written as a graph."""
+    inputs = [node for node in topological([body]) if node.op == "input"]
+    return tuple(Port(str(node.attrs), node.type, layout_of(sorted(node.axes, key=str))) for node in inputs)
+
+
 def _main_file(notes: Notes, nodes: list[Node]) -> str:
     """The file that most places are in; the others are written out."""
     count = Counter(notes.spans[node].file for node in nodes if node in notes.spans)
@@ -259,7 +276,7 @@ def _value_names(graph: Graph, nodes: list[Node]) -> dict[Node, str]:
     found: dict[Node, str] = {}
     for node in nodes:
         plain_const = node.op == "const" and not node.args and isinstance(node.attrs, bool | int | float)
-        if node in ports or plain_const and node.type == Type(dtype_of(node.attrs)):  # type: ignore[arg-type]
+        if node in ports or (plain_const and node.type == Type(dtype_of(node.attrs))):  # type: ignore[arg-type]
             continue
         name = graph.notes.names.get(node, "")
         usable = bool(_VALUE.match(name)) and uses[name] == 1 and name not in taken

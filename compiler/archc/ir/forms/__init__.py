@@ -8,6 +8,7 @@ from archc.ir.forms.call import CALL_FORM, ITEM_FORM
 from archc.ir.forms.elementwise import ELEMENTWISE_FORM
 from archc.ir.forms.expand import EXPAND_FORM
 from archc.ir.forms.leaves import CONST_FORM, INPUT_FORM, IOTA_FORM, SIZE_FORM
+from archc.ir.forms.library import LIBRARY_FORM
 from archc.ir.forms.member import MEMBER_FORM
 from archc.ir.forms.random import RANDOM_FORM
 from archc.ir.forms.read import READ_FORM
@@ -17,7 +18,7 @@ from archc.ops.table import OPS
 
 FORMS: dict[str, Form] = {form.name: form for form in (
     INPUT_FORM, CONST_FORM, SIZE_FORM, IOTA_FORM, EXPAND_FORM, READ_FORM, ACCUMULATE_FORM, RANDOM_FORM, CALL_FORM, ITEM_FORM,
-    MEMBER_FORM)}
+    MEMBER_FORM, LIBRARY_FORM)}
 """Forms by operation, for those that the op table has no row for."""
 
 

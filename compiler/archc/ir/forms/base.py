@@ -21,7 +21,7 @@ def demand(holds: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Form:
-    """`verify(node)` raises Wrong. `evaluate(node, args, run)` gives the value: all axes of the node's type, in the run's order."""
+    """`verify(node)` raises Wrong. `evaluate(node, args, run)` gives the value, its axes in the run's order."""
 
     name: str
     verify: Callable[[Node], None]

@@ -16,7 +16,8 @@ def verify(node: Node) -> None:
     demand(len(node.args) == len(attrs.layouts), f"{attrs.path}.{attrs.method} has {len(attrs.layouts)} operands")
     demand(len(attrs.types) == len(attrs.results), f"{attrs.path}.{attrs.method} has a type and a layout for each result")
     for arg, layout in zip(node.args, attrs.layouts, strict=True):
-        demand(arg.axes <= frozenset(flat(layout)), f"{attrs.path}.{attrs.method} is given {arg.type}, more than its layout holds")
+        demand(arg.axes <= frozenset(flat(layout)),
+               f"{attrs.path}.{attrs.method} is given more axes than its layout holds: {arg.type}")
     for type_, layout in zip(attrs.types, attrs.results, strict=True):
         demand(type_.axes == frozenset(flat(layout)), f"a result of {attrs.path}.{attrs.method} has the axes of its layout")
         inner = [axis for dim in layout[1:] for axis in dim if axis.name == LEADING]

@@ -22,7 +22,8 @@ def verify(node: Node) -> None:
     demand(node.axes == (x.axes - indexed).union(*(index.axes for index in indices)),
            "read has the axes of its operand that are not indexed, and those of the indices")
     if fills:
-        demand(not node.args[-1].axes and node.args[-1].type.dtype == x.type.dtype, "a read is filled with a scalar of its own type")
+        fill = node.args[-1].type
+        demand(not fill.axes and fill.dtype == x.type.dtype, "a read is filled with a scalar of its own type")
 
 
 def evaluate(node: Node, args: tuple[Value, ...], run: Run) -> Value:
