@@ -221,7 +221,9 @@ class _Writer:
         return self.names[node] if node in self.names else self.leaf(node)
 
     def leaf(self, node: Node) -> str:
-        return f"%{name_text(node.attrs)}" if isinstance(node.attrs, str) else constant_text(cast("bool | int | float", node.attrs))
+        if isinstance(node.attrs, str):
+            return f"%{name_text(node.attrs)}"
+        return constant_text(cast("bool | int | float", node.attrs))
 
     def at(self, at: tuple[At, ...], args: list[str]) -> str:
         return ", ".join(f"{name_text(a.axis.name)} = {index} {a.border}" for a, index in zip(at, args[1:], strict=False))

@@ -1,0 +1,277 @@
+"""A graph's canonical digest: equal for graphs that differ in names or order alone, different otherwise.
+
+What has only a name (axes, size symbols, the serial numbers of random draws) is called an atom here. Atoms get colours from
+where they occur: places in the inputs' layouts first, then the nodes around them, over and over until no more of them can be
+told apart (colour refinement). Atoms that are still alike are chosen one by one, the choice that gives the least colouring
+first; where they are interchangeable every choice gives the same. Commutative operands are sorted by colour. Names of ports
+do not count, their positions do. Messages, names and places do not count.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from archc.check.sizes import FloorDiv, Size, Symbol
+from archc.check.types import Axis, Layout, Type, layout_of
+from archc.ir.entry import graph_symbols
+from archc.ir.graph import Accumulate, Call, Graph, Library, Member, Node, Output, Random, Read, topological
+from archc.ir.text import axes_of
+from archc.ops.table import OPS
+
+VERSION = "archc-digest-1"
+
+
+@dataclass(frozen=True)
+class Serial:
+    """The number that tells a random draw, or a stateful call, from others."""
+
+    number: int
+
+
+Atom = Axis | Serial | str  # a str is a size symbol
+Colours = Mapping[Atom, str]
+_Occurrences = dict[Atom, list[str]]
+
+
+def digest(graph: Graph) -> str:
+    """32 hexadecimal digits that identify the graph up to names and order."""
+    colours = _refined(graph, _start(graph))
+    while (tied := _tied(colours)):
+        colours = min((_refined(graph, {**colours, atom: _mix("chosen", colours[atom])}) for atom in tied),
+                      key=lambda c: sorted(c.values()))
+    return blake2b(_summary(graph, colours).encode(), digest_size=16).hexdigest()
+
+
+def _mix(*parts: object) -> str:
+    return blake2b(repr(parts).encode(), digest_size=10).hexdigest()
+
+
+def _tied(colours: Colours) -> list[Atom]:
+    """Atoms of the first colour that several have, in an order that does not matter."""
+    count = Counter(colours.values())
+    colour = min((c for c, n in count.items() if n > 1), default=None)
+    return [atom for atom, c in colours.items() if c == colour]
+
+
+def _start(graph: Graph) -> dict[Atom, str]:
+    """Colours by place in the ports' layouts and among the numbers, before any node is looked at."""
+    atoms: dict[Atom, list[str]] = {atom: [] for atom in _atoms(graph)}
+    for i, port in enumerate(graph.inputs):
+        for axis, place in _places(port.layout):
+            atoms[axis].append(_mix("port", i, place))
+    for i, number in enumerate(graph.numbers):
+        atoms[number].append(_mix("number", i))
+    return {atom: _mix(type(atom).__name__, sorted(found)) for atom, found in atoms.items()}
+
+
+def _atoms(graph: Graph) -> dict[Atom, None]:
+    found: dict[Atom, None] = dict.fromkeys(axes_of(graph))
+    defined = (d.whole.symbols | d.part.symbols | {d.symbol} for d in graph.definitions)
+    found.update(dict.fromkeys(sorted(graph_symbols(graph).union(graph.numbers, *defined))))
+    for node in topological(graph.roots):
+        if isinstance(node.attrs, Random | Member):
+            found.setdefault(Serial(node.attrs.serial))
+        for inner in _inside(node):
+            found.update(_atoms(inner))
+    return found
+
+
+def _body(library: Library) -> Graph:
+    return Graph(library.kind, (), (Output("result", library.body, ()),))
+
+
+def _inside(node: Node) -> tuple[Graph, ...]:
+    """The graphs that a node carries."""
+    if isinstance(node.attrs, Call):
+        return node.attrs.body, node.attrs.vjp
+    return (_body(node.attrs),) if isinstance(node.attrs, Library) else ()
+
+
+def _places(layout: Layout) -> Iterable[tuple[Axis, tuple[int, int]]]:
+    for i, dim in enumerate(layout):
+        for j, axis in enumerate(dim):
+            yield axis, (i, j)
+
+
+def _refined(graph: Graph, colours: dict[Atom, str]) -> dict[Atom, str]:
+    """Colours that no further look at the graph tells apart."""
+    while len(classes := set(colours.values())) < len(colours):
+        occurrences: _Occurrences = defaultdict(list)
+        _Colouring(graph, colours).occurrences(occurrences, "root")
+        new = {atom: _mix(colour, sorted(occurrences[atom])) for atom, colour in colours.items()}
+        if len(set(new.values())) == len(classes):
+            return new
+        colours = new
+    return colours
+
+
+def _summary(graph: Graph, colours: Colours) -> str:
+    return _mix(VERSION, _Colouring(graph, colours).colour)
+
+
+class _Colouring:
+    """The colours of a graph's nodes, for given colours of its atoms."""
+
+    def __init__(self, graph: Graph, colours: Colours) -> None:
+        self.graph, self.atoms = graph, colours
+        self.ports = {port.name: i for i, port in enumerate(graph.inputs)}
+        self.sizes: dict[Size, str] = {}
+        self.inner: dict[Graph | Node, _Colouring] = {}
+        self.down: dict[Node, str] = {}
+        for node in topological(graph.roots):
+            self.down[node] = _mix(node.op, self.attrs(node), self.operands(node), self.type(node.type))
+        self.colour = _mix(
+            [(port.role, port.type.dtype, self.layout(port.layout)) for port in graph.inputs],
+            [(self.layout(o.layout), self.down[o.node]) for o in graph.outputs],
+            sorted((self.ports.get(u.buffer, u.buffer), self.down[u.node]) for u in graph.updates),
+            [(self.layout(p.layout), self.down[p.node]) for p in graph.penalties],
+            [self.atoms[number] for number in graph.numbers],
+            sorted((self.atoms[d.symbol], self.size(d.size), self.size(d.whole), self.size(d.part)) for d in graph.definitions),
+            sorted({self.check(c.left, c.right, c.relation) for c in graph.checks}),
+            sorted((self.atoms[axis], self.size(axis.size)) for axis in axes_of(graph)))
+
+    # -- parts -----------------------------------------------------------------------------------------------
+    def check(self, left: Size, right: Size, relation: str, mark: str | None = None) -> str:
+        sides = [self.size(left, mark), self.size(right, mark)]
+        return _mix(relation, sorted(sides) if relation == "equal" else sides)
+
+    def axes(self, axes: Iterable[Axis]) -> list[str]:
+        return sorted(self.atoms[axis] for axis in axes)
+
+    def layout(self, layout: Layout) -> list[list[str]]:
+        return [[self.atoms[axis] for axis in dim] for dim in layout]
+
+    def type(self, type: Type) -> tuple[str, list[str]]:
+        return type.dtype, self.axes(type.axes)
+
+    def size(self, size: Size, mark: str | None = None) -> str:
+        """The colour of a size; with one symbol marked, it tells the places of that symbol in it."""
+        if mark is None and size in self.sizes:
+            return self.sizes[size]
+        terms: list[tuple[list[str], int]] = []
+        for monomial, coefficient in size.terms:
+            factors = []
+            for atom in monomial:
+                if isinstance(atom, Symbol):
+                    factors.append("marked" if atom.name == mark else self.atoms[atom.name])
+                elif isinstance(atom, FloorDiv):
+                    factors.append(_mix("//", self.size(atom.numerator, mark), self.size(atom.denominator, mark)))
+                else:
+                    factors.append(_mix("max", sorted((self.size(atom.left, mark), self.size(atom.right, mark)))))
+            terms.append((sorted(factors), coefficient))
+        found = _mix(sorted(terms))
+        if mark is None:
+            self.sizes[size] = found
+        return found
+
+    def nested(self, graph: Graph) -> _Colouring:
+        if graph not in self.inner:
+            self.inner[graph] = _Colouring(graph, self.atoms)
+        return self.inner[graph]
+
+    def attrs(self, node: Node) -> object:
+        """The colour of what a node says beside its operands."""
+        attrs = node.attrs
+        if node.op == "input":
+            return self.ports.get(str(attrs), attrs)
+        if isinstance(attrs, Axis):
+            return self.atoms[attrs]
+        if isinstance(attrs, frozenset):
+            return self.axes(attrs)
+        if isinstance(attrs, Size):
+            return self.size(attrs)
+        if isinstance(attrs, Read):
+            return "read"  # its axes stand with the operands
+        if isinstance(attrs, Accumulate):
+            return self.axes(attrs.keep)
+        if isinstance(attrs, Random):
+            return attrs.kind, [self.atoms[axis] for axis in attrs.axes], self.atoms[Serial(attrs.serial)]
+        if isinstance(attrs, Call):
+            names = [port.name for port in attrs.body.inputs]
+            places = [names.index(name) for name in attrs.wrt], sorted(names.index(name) for name in attrs.stopped)
+            return self.nested(attrs.body).colour, self.nested(attrs.vjp).colour, places, attrs.surrogate
+        if isinstance(attrs, Member):
+            return (attrs.path, attrs.method, [self.layout(layout) for layout in (*attrs.layouts, *attrs.results)],
+                    [self.type(t) for t in attrs.types], self.atoms[Serial(attrs.serial)])
+        if isinstance(attrs, Library):
+            return attrs.kind, self.nested(_body(attrs)).colour
+        if isinstance(attrs, float):
+            return struct.pack("<d", attrs).hex()
+        return attrs.__class__.__name__, attrs
+
+    def operands(self, node: Node) -> list[tuple[str, object]]:
+        """The colour of each operand with its role; sorted where the order does not count."""
+        found = [(self.down[arg], role) for arg, role in zip(node.args, self.roles(node), strict=True)]
+        return sorted(found, key=repr)
+
+    def roles(self, node: Node) -> list[object]:
+        """What each operand is to the node: its place; for an index, the axis and border, since indices are a set."""
+        if isinstance(node.attrs, Read | Accumulate):
+            indices: list[object] = [(self.atoms[at.axis], at.border) for at in node.attrs.at]
+            return ["operand", *indices, *["fill"] * (len(node.args) - 1 - len(indices))]
+        if node.op in OPS and OPS[node.op].commutes:
+            return ["any"] * len(node.args)
+        return list(range(len(node.args)))
+
+    # -- occurrences -----------------------------------------------------------------------------------------
+    def occurrences(self, found: _Occurrences, context: str) -> None:
+        """For every atom, the colours of the places where it occurs, seen from below and from above."""
+        graph = self.graph
+        up: dict[Node, list[str]] = {node: [] for node in self.down}
+        for i, port in enumerate(graph.inputs):
+            for axis, place in _places(port.layout):
+                found[axis].append(_mix(context, "port", i, place))
+        for kind, outputs in (("output", graph.outputs), ("penalty", graph.penalties)):
+            for i, output in enumerate(outputs):
+                up[output.node].append(_mix(kind, i))
+                for axis, place in _places(output.layout):
+                    found[axis].append(_mix(context, kind, i, place))
+        for update in graph.updates:
+            up[update.node].append(_mix("update", self.ports.get(update.buffer)))
+        for d in graph.definitions:
+            found[d.symbol].append(_mix("defined", self.size(d.whole), self.size(d.part)))
+            for symbol in d.whole.symbols | d.part.symbols:
+                found[symbol].append(_mix("defines", self.atoms[d.symbol], self.size(d.whole, symbol), self.size(d.part, symbol)))
+        for check in graph.checks:
+            for symbol in check.left.symbols | check.right.symbols:
+                found[symbol].append(self.check(check.left, check.right, check.relation, symbol))
+        for axis in axes_of(graph):
+            found[axis].append(_mix("size", self.size(axis.size)))
+            for symbol in axis.size.symbols:
+                found[symbol].append(_mix("axis", self.atoms[axis], self.size(axis.size, symbol)))
+        inner: dict[Graph, list[str]] = {}
+        for node in reversed(list(self.down)):
+            here = _mix(context, self.down[node], sorted(up[node]))
+            for arg, role in zip(node.args, self.roles(node), strict=True):
+                up[arg].append(_mix(here, role))
+            self.node_occurrences(node, here, found)
+            for place, graph_inside in enumerate(_inside(node)):
+                inner.setdefault(graph_inside, []).append(_mix(here, place))
+        for nested, contexts in inner.items():
+            self.nested(nested).occurrences(found, _mix(sorted(contexts)))
+
+    def node_occurrences(self, node: Node, here: str, found: _Occurrences) -> None:
+        attrs = node.attrs
+        for axis in node.axes:
+            found[axis].append(_mix(here, "type"))
+        if isinstance(attrs, Axis):
+            found[attrs].append(_mix(here, "iota"))
+        elif isinstance(attrs, frozenset):
+            for axis in attrs:
+                found[axis].append(_mix(here, "over"))
+        elif isinstance(attrs, Read | Accumulate):
+            for at, index in zip(attrs.at, node.args[1:], strict=False):
+                found[at.axis].append(_mix(here, at.border, self.down[index]))
+        elif isinstance(attrs, Size):
+            for symbol in attrs.symbols:
+                found[symbol].append(_mix(here, self.size(attrs, symbol)))
+        elif isinstance(attrs, Random | Member):
+            found[Serial(attrs.serial)].append(here)
+            layouts = (layout_of(attrs.axes),) if isinstance(attrs, Random) else (*attrs.layouts, *attrs.results)
+            for i, layout in enumerate(layouts):
+                for axis, place in _places(layout):
+                    found[axis].append(_mix(here, i, place))
