@@ -1,0 +1,1 @@
+"""Independent references for the standard library: plain torch, written from the papers, and packages of other authors."""
