@@ -1,0 +1,26 @@
+"""The derivative of each structural form, in one file a form.
+
+Each module has
+    tangent(node, tangents, run)   what the node becomes when its operands move: a node linear in the operands' tangents, or None
+    transpose(node, linear, ct, run)   for a linear node and its cotangent, the (operand, cotangent) pairs of its linear operands
+where a tangent of None is a zero, and may lack axes of its node along which it is the same. `run` is the `Run` of this
+derivative: fresh axes and facts about factors.
+"""
+
+from __future__ import annotations
+
+from archc.ops.table import OPS
+from archc.passes.forms import accumulate, call, elementwise, expand, random, read, reduce
+from archc.passes.forms.common import Form
+
+_BY_OP: dict[str, Form] = {
+    "read": read, "accumulate": accumulate, "expand": expand, "random": random, "call": call, "item": call,
+    call.TANGENT: call,
+}
+
+
+def form_of(op: str) -> Form | None:
+    """The module of an operation's form; None for what has no operands (inputs, constants, sizes, indices)."""
+    if op in OPS:
+        return elementwise if OPS[op].form == "elementwise" else reduce
+    return _BY_OP.get(op)

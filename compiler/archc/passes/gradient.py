@@ -1,0 +1,118 @@
+"""Derivatives of whole graphs as graphs. Each applies to its own result, which gives every higher order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from archc.check.types import Type, flat
+from archc.diagnostics.codes import NO_DERIVATIVE
+from archc.diagnostics.model import Problem, UserError
+from archc.ir import build
+from archc.ir.graph import Call, Graph, Node, Output, Port, node, topological
+from archc.passes.base import Keeps, Pass
+from archc.passes.cotangent import Cotangent, sum_over
+from archc.passes.forms.call import TANGENT, inline
+from archc.passes.forms.common import ZERO, NotLinear, Run
+from archc.passes.linearise import differentiable, fixed_draws, fresh_name, linearise, results, tangents
+from archc.passes.transpose import depends, transpose
+
+
+def gradient(graph: Graph, wrt: Iterable[str] | None = None) -> Graph:
+    """Reverse mode: linearise, then transpose.
+
+    Inputs: the graph's, then a cotangent `d_<output>` for each float output and penalty, laid out like it. Outputs: the
+    cotangent `d_<input>` of each chosen input, laid out like it; by default of all float inputs and params. An output may lack
+    axes of its layout, along which it is the same. Raises UserError where a derivative is asked for that does not exist.
+    """
+    chosen = differentiable(graph, wrt)
+    graph = fixed_draws(graph, [port.node for port in chosen])
+    outputs = results(graph)
+    taken = {port.name for port in graph.inputs}
+    ports = tuple(
+        Port(fresh_name(f"d_{output.name}", taken), Type(output.node.type.dtype, frozenset(flat(output.layout))), output.layout)
+        for output in outputs
+    )
+    pulls = _pull(graph, chosen, tuple(output.node for output in outputs), ports)
+    names: set[str] = set()
+    return replace(
+        graph,
+        inputs=(*graph.inputs, *ports),
+        outputs=tuple(
+            Output(fresh_name(f"d_{port.name}", names), pull, port.layout) for port, pull in zip(chosen, pulls, strict=True)
+        ),
+        updates=(),
+        penalties=(),
+    )
+
+
+def _pull(graph: Graph, chosen: Iterable[Port], roots: tuple[Node, ...], ports: tuple[Port, ...]) -> tuple[Node, ...]:
+    """The cotangents of the chosen ports for cotangents of the roots."""
+    run = Run(graph)
+    taken = {port.name for port in graph.inputs}
+    seeds = {port.node: node("input", (), fresh_name(f"t_{port.name}", taken), port.type) for port in chosen}
+    moved = tangents(roots, seeds, run)
+    starts = [
+        (tangent, sum_over(Cotangent(port.node), port.type.axes - tangent.axes))
+        for root, port in zip(roots, ports, strict=True)
+        if (tangent := moved[root]) is not None
+    ]
+    pulled = transpose(starts, seeds.values(), run)
+    return tuple(pulled[seed].value if seed in pulled else ZERO for seed in seeds.values())
+
+
+def jvp(graph: Graph, wrt: Iterable[str] | None = None) -> Graph:
+    """Forward mode: the graph with an input `t_<name>` for each chosen input and, after its outputs, an output `t_<name>` for
+    each float output and penalty. Raises UserError as `gradient` does, and for a fn whose own derivative has no forward form."""
+    whole, _ = linearise(graph, wrt)
+    forward: dict[Call, Graph] = {}
+    results_of: dict[Node, tuple[Node, ...]] = {}
+    new: dict[Node, Node] = {}
+    for current in topological(whole.roots):
+        if current.op == TANGENT:
+            call: Call = current.attrs  # type: ignore[assignment]
+            if call not in forward:
+                forward[call] = _forward(call, graph, current)
+            results_of[current] = inline(forward[call], tuple(new[arg] for arg in current.args))
+            new[current] = current
+        elif current.op == "item" and current.args[0] in results_of:
+            index: int = current.attrs  # type: ignore[assignment]
+            new[current] = build.expand(results_of[current.args[0]][index], current.axes)
+        else:
+            args = tuple(new[arg] for arg in current.args)
+            new[current] = current if args == current.args else node(current.op, args, current.attrs, current.type)
+    return whole.with_roots(new[root] for root in whole.roots)
+
+
+def _forward(call: Call, graph: Graph, at: Node) -> Graph:
+    """The tangents of a call's results, for its inputs and their tangents: the transpose of its vjp in the cotangents."""
+    vjp, count = call.vjp, len(call.body.inputs)
+    cotangents = vjp.inputs[count:]
+    run = Run(vjp)
+    taken = {port.name for port in vjp.inputs}
+    seeds = {port.node: node("input", (), fresh_name(f"t_{port.name}", taken), port.type) for port in cotangents}
+    moved = tangents((output.node for output in vjp.outputs), seeds, run)
+    sources = {port.name: port for port in call.body.inputs}
+    pulls = tuple(replace(sources[name], name=fresh_name(f"d_{name}", taken), role="input") for name in call.wrt)
+    starts = [
+        (tangent, sum_over(Cotangent(port.node), port.type.axes - tangent.axes))
+        for output, port in zip(vjp.outputs, pulls, strict=True)
+        if (tangent := moved[output.node]) is not None
+    ]
+    try:
+        if depends((tangent for tangent, _ in starts), frozenset(port.node for port in cotangents)):
+            raise NotLinear(at)
+        pulled = transpose(starts, seeds.values(), run)
+    except NotLinear:
+        why = "its grad(...) is not linear in the cotangents that it is given"
+        problem = Problem(NO_DERIVATIVE, graph.notes.spans.get(at), {"what": f"'{call.body.name}' forward", "why": why})
+        raise UserError([problem]) from None
+    outputs = tuple(
+        Output(port.name, pulled[seed].value if seed in pulled else ZERO, port.layout)
+        for port, seed in zip(cotangents, seeds.values(), strict=True)
+    )
+    return Graph(call.body.name, (*vjp.inputs[:count], *pulls), outputs)
+
+
+GRADIENT = Pass("gradient", "take the derivative backwards: linearise, then transpose", gradient, Keeps.NOTHING)
+JVP = Pass("jvp", "take the derivative forwards beside the value", jvp, Keeps.NOTHING)

@@ -1,0 +1,104 @@
+"""The forward derivative: beside every node, the node that says how it moves when the chosen inputs move.
+
+Values that are whole or logical do not move, nor what `detach` has cut off. An operation without a derivative of its own is
+differentiated through its meaning. No recursion: a graph may be as deep as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from archc.diagnostics.model import CompilerBug
+from archc.ir import build
+from archc.ir.graph import Graph, Node, Output, Port, node, topological
+from archc.ir.meaning import meaning
+from archc.ops.table import OPS
+from archc.passes.forms import form_of
+from archc.passes.forms.common import Run
+from archc.passes.forms.random import reparameterised
+
+
+def tangents(roots: Iterable[Node], seeds: Mapping[Node, Node], run: Run) -> dict[Node, Node | None]:
+    """The tangent of every node below the roots, for given tangents of some. None is zero; a tangent may lack
+    axes of its node."""
+    found: dict[Node, Node | None] = dict(seeds)
+    for current in topological(roots):
+        if current not in found:
+            found[current] = _tangent(current, found, run)
+    return found
+
+
+def _tangent(current: Node, found: dict[Node, Node | None], run: Run) -> Node | None:
+    moved = tuple(found[arg] for arg in current.args)
+    if all(part is None for part in moved) or (current.type.dtype not in ("float", "complex") and current.op != "call"):
+        return None
+    if by_meaning(current.op):
+        inside = meaning(current)
+        assert inside is not None
+        for inner in topological((inside,)):
+            if inner not in found:
+                found[inner] = _tangent(inner, found, run)
+        return found[inside]
+    form = form_of(current.op)
+    if form is None:
+        raise CompilerBug(f"there is no derivative of '{current.op}'")
+    return form.tangent(current, moved, run)
+
+
+def by_meaning(op: str) -> bool:
+    """Whether an operation over axes leaves its derivative to its meaning."""
+    row = OPS.get(op)
+    return row is not None and row.form != "elementwise" and row.value is not None and row.jvp is None
+
+
+def fixed_draws(graph: Graph, wrt: Iterable[Node]) -> Graph:
+    """Draws whose parameters depend on the chosen inputs, written as a fixed draw that is moved and scaled."""
+    moving = set(wrt)
+    new: dict[Node, Node] = {}
+    for current in topological(graph.roots):
+        if any(arg in moving for arg in current.args):
+            moving.add(current)
+        args = tuple(new[arg] for arg in current.args)
+        rebuilt = current if args == current.args else node(current.op, args, current.attrs, current.type)
+        fixed = reparameterised(rebuilt) if current.op == "random" and current in moving else None
+        new[current] = rebuilt if fixed is None else fixed
+    return graph.with_roots(new[root] for root in graph.roots)
+
+
+def differentiable(graph: Graph, wrt: Iterable[str] | None) -> tuple[Port, ...]:
+    """The ports named in wrt, in that order; for None all float inputs and params. Raises KeyError for an unknown name."""
+    ports = {port.name: port for port in graph.inputs}
+    if wrt is not None:
+        return tuple(ports[name] for name in wrt)
+    return tuple(port for port in graph.inputs if port.role in ("input", "param") and port.type.dtype == "float")
+
+
+def results(graph: Graph) -> tuple[Output, ...]:
+    """What a graph gives that has a derivative: its float outputs, then its penalties."""
+    return tuple(output for output in (*graph.outputs, *graph.penalties) if output.node.type.dtype in ("float", "complex"))
+
+
+def fresh_name(stem: str, taken: set[str]) -> str:
+    """A port name that is not taken yet, and now is."""
+    name = next(name for i in range(1, len(taken) + 2) if (name := stem if i == 1 else f"{stem}_{i}") not in taken)
+    taken.add(name)
+    return name
+
+
+def linearise(graph: Graph, wrt: Iterable[str] | None = None) -> tuple[Graph, tuple[str, ...]]:
+    """The graph with an input `t_<name>` beside each chosen input and an output `t_<name>` beside each float output, linear in
+    the former; and the names of the new inputs. Own derivatives are still calls (`forms.call.TANGENT`): see `jvp`."""
+    chosen = differentiable(graph, wrt)
+    graph = fixed_draws(graph, [port.node for port in chosen])
+    taken = {port.name for port in graph.inputs}
+    ports = tuple(replace(port, name=fresh_name(f"t_{port.name}", taken), role="input") for port in chosen)
+    seeds = {port.node: moving.node for port, moving in zip(chosen, ports, strict=True)}
+    outputs = results(graph)
+    found = tangents((output.node for output in outputs), seeds, Run(graph))
+    names = {output.name for output in (*graph.outputs, *graph.penalties)}
+    moving = tuple(
+        Output(fresh_name(f"t_{output.name}", names), found[output.node] or build.const(0.0), output.layout) for output in outputs
+    )
+    whole = replace(graph, inputs=(*graph.inputs, *ports), outputs=(*graph.outputs, *moving))
+    return whole, tuple(port.name for port in ports)

@@ -1,0 +1,108 @@
+"""Rewrite by the declared rules and the structural ones, bottom up, until nothing applies.
+
+Each sweep visits every node once, arguments first; what a rule makes below a node's root is visited by the next sweep. A node
+that no rule changed is remembered, so that later sweeps pass it by.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+
+from archc.ir import build
+from archc.ir.graph import Graph, Node, carry, node, topological
+from archc.ops.table import OPS
+from archc.passes.base import Keeps, Pass
+from archc.rules.pattern import instantiate, match
+from archc.rules.read import Rule, rules
+from archc.rules.structure import rewrites
+
+DEFAULT = frozenset({Keeps.EXACT, Keeps.UP_TO_REASSOCIATION})
+SWEEPS = 12  # of a graph
+STEPS = 24  # of one node in one sweep
+
+fired: Counter[str] = Counter()
+"""How often each rule has been applied, by name: which rules are alive."""
+
+
+@cache
+def _rules_by_op(keeps: frozenset[Keeps]) -> dict[str, tuple[Rule, ...]]:
+    found: dict[str, list[Rule]] = {}
+    for rule in rules():
+        if rule.keeps in keeps:
+            found.setdefault(rule.left.op, []).append(rule)
+    return {op: tuple(of) for op, of in found.items()}
+
+
+def simplify(graph: Graph, keeps: Iterable[Keeps] = DEFAULT) -> Graph:
+    """The graph with every rule applied that promises one of `keeps`."""
+    by_op = _rules_by_op(frozenset(keeps))
+    settled: set[Node] = set()
+    meetings: dict[tuple[str, frozenset[Node]], Node] = {}
+    for _ in range(SWEEPS):
+        new: dict[Node, Node] = {}
+        for current in topological(graph.roots):
+            if current in settled:
+                new[current] = current
+                continue
+            args = tuple(new[arg] for arg in current.args)
+            rebuilt = current if args == current.args else node(current.op, args, current.attrs, current.type)
+            new[current] = _settle(rebuilt, by_op, settled, meetings)
+        if all(old is now for old, now in new.items()):
+            break
+        graph = graph.with_roots((new[root] for root in graph.roots), carry(graph.notes, new))
+    return graph
+
+
+def _settle(current: Node, by_op: dict[str, tuple[Rule, ...]], settled: set[Node],
+            meetings: dict[tuple[str, frozenset[Node]], Node]) -> Node:
+    for _ in range(STEPS):
+        if current in settled:
+            return current
+        step = _step(current, by_op)
+        if step is None:
+            settled.add(current)
+            break
+        current = step
+    row = OPS.get(current.op)
+    if row is not None and row.commutes:
+        # x + y and y + x are one: the first that was met.
+        return meetings.setdefault((current.op, frozenset(current.args)), current)
+    return current
+
+
+def _step(current: Node, by_op: dict[str, tuple[Rule, ...]]) -> Node | None:
+    for rewrite in rewrites(current.op):
+        result = rewrite(current)
+        if result is not None and result is not current:
+            return result
+    for rule in by_op.get(current.op, ()):
+        if result := apply(rule, current):
+            fired[rule.name] += 1
+            return result
+    return None
+
+
+def apply(rule: Rule, current: Node) -> Node | None:
+    """What a rule makes of a node: of its dtype and axes. None if the rule does not apply."""
+    for bound in match(rule.left, current, {}):
+        if rule.holds(bound):
+            result = instantiate(rule.right, bound)
+            if result.type.dtype != current.type.dtype:
+                result = _converted(result, current)
+            return build.expand(result, current.axes)
+    return None
+
+
+def _converted(result: Node, current: Node) -> Node:
+    """A number on the right side of a rule is an int or a float, as the left side is."""
+    if result.op == "const" and current.type.dtype == "float":
+        return build.const(float(result.attrs))  # type: ignore[arg-type]
+    raise TypeError(f"a rule made {result.type} of {current.type}")
+
+
+SIMPLIFY = Pass("simplify", "apply the algebraic rules until none applies", simplify, Keeps.UP_TO_REASSOCIATION)
+SIMPLIFY_EXACTLY = Pass("simplify-exactly", "apply the rules that keep every bit", lambda graph: simplify(graph, (Keeps.EXACT,)))
+SIMPLIFY_FINITE = Pass("simplify-finite", "apply all rules, as if nothing were infinite or nan",
+                       lambda graph: simplify(graph, Keeps), Keeps.ON_FINITE_INPUTS)

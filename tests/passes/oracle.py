@@ -1,0 +1,108 @@
+"""What tests of passes ask of the evaluator: random inputs, whether two graphs agree, and whether a derivative is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archc.check.types import dim_size
+from archc.ir.evaluate import evaluate
+from archc.ir.graph import Graph
+from archc.passes.gradient import gradient, jvp
+from archc.passes.linearise import differentiable, results
+
+Arrays = dict[str, NDArray[np.float64]]
+
+
+def sizes_of(graph: Graph, rng: np.random.Generator, low: int = 2, high: int = 5) -> dict[str, int]:
+    """A size for every symbol in the layouts."""
+    symbols = {s for port in graph.inputs for dim in port.layout for s in dim_size(dim).symbols}
+    return {symbol: int(rng.integers(low, high)) for symbol in sorted(symbols)}
+
+
+def draw(graph: Graph, rng: np.random.Generator, low: float = -2.0, high: float = 2.0,
+         sizes: Mapping[str, int] | None = None) -> Arrays:
+    """Random arrays for every port."""
+    sizes = dict(sizes or sizes_of(graph, rng))
+    found: Arrays = {}
+    for port in graph.inputs:
+        shape = tuple(dim_size(dim).evaluate(sizes) for dim in port.layout)
+        dtype = port.type.dtype
+        if dtype == "float":
+            found[port.name] = rng.uniform(low, high, shape)
+        else:
+            found[port.name] = rng.integers(0, 2, shape).astype(bool if dtype == "bool" else np.int64)
+    return found
+
+
+def differ(before: Graph, after: Graph, inputs: Arrays, tolerance: float = 1e-9) -> str | None:
+    """How two graphs differ on the same inputs, in a sentence."""
+    a, b = evaluate(before, inputs), evaluate(after, inputs)
+    for kind in ("outputs", "updates", "penalties"):
+        left, right = getattr(a, kind), getattr(b, kind)
+        if left.keys() != right.keys():
+            return f"other {kind}"
+        for name in left:
+            if not np.allclose(left[name], right[name], rtol=tolerance, atol=tolerance, equal_nan=True):
+                return f"{kind[:-1]} {name} is {right[name].ravel()[:4]} and was {left[name].ravel()[:4]}"
+    return None
+
+
+def objective(graph: Graph, inputs: Arrays, cotangents: Arrays) -> float:
+    """The sum of every result times its cotangent."""
+    found = evaluate(graph, inputs)
+    given = {**found.outputs, **found.penalties}
+    return float(sum(np.sum(given[output.name] * cotangents["d_" + output.name]) for output in results(graph)))
+
+
+def slopes(graph: Graph, inputs: Arrays, cotangents: Arrays, name: str, step: float = 1e-5) -> NDArray[np.float64]:
+    """Central differences of the objective along every element of an input."""
+    found = np.zeros(inputs[name].shape)
+    for place in np.ndindex(found.shape):
+        sides = []
+        for sign in (1, -1):
+            moved = inputs[name].copy()
+            moved[place] += sign * step
+            sides.append(objective(graph, {**inputs, name: moved}, cotangents))
+        found[place] = (sides[0] - sides[1]) / (2 * step)
+    return found
+
+
+def check_gradient(graph: Graph, inputs: Arrays, rng: np.random.Generator, *, order: int = 1, tolerance: float = 1e-6) -> Graph:
+    """Asserts that `gradient` agrees with central differences and `jvp` with `gradient`; then the same of the gradient itself."""
+    back = gradient(graph)
+    outputs = draw(back, rng, sizes=_sizes(back, inputs))
+    cotangents = {name: array for name, array in outputs.items() if name not in inputs}
+    found = evaluate(back, {**inputs, **cotangents}).outputs
+    for port in differentiable(graph, None):
+        wanted = slopes(graph, inputs, cotangents, port.name)
+        scale = 1 + np.abs(wanted).max(initial=0)
+        np.testing.assert_allclose(found["d_" + port.name], wanted, rtol=tolerance, atol=tolerance * scale, err_msg=port.name)
+    _check_forward(graph, inputs, cotangents, found, rng)
+    if order > 1:
+        check_gradient(back, {**inputs, **cotangents}, rng, order=order - 1, tolerance=tolerance * 10)
+    return back
+
+
+def _check_forward(graph: Graph, inputs: Arrays, cotangents: Arrays, pulled: Mapping[str, NDArray[np.float64]],
+                   rng: np.random.Generator) -> None:
+    """<cotangent, J tangent> = <J' cotangent, tangent>"""
+    tangents = {f"t_{port.name}": rng.normal(size=inputs[port.name].shape) for port in differentiable(graph, None)}
+    forward = evaluate(jvp(graph), {**inputs, **tangents}).outputs
+    left = sum(np.sum(forward[f"t_{output.name}"] * cotangents[f"d_{output.name}"]) for output in results(graph))
+    right = sum(np.sum(pulled["d_" + name[2:]] * tangent) for name, tangent in tangents.items())
+    np.testing.assert_allclose(left, right, rtol=1e-8, atol=1e-8)
+
+
+def _sizes(graph: Graph, inputs: Arrays) -> dict[str, int]:
+    """The symbols' values, where each is the size of a whole dimension of some input."""
+    found: dict[str, int] = {}
+    for port in graph.inputs:
+        if port.name in inputs:
+            for dim, length in zip(port.layout, inputs[port.name].shape, strict=True):
+                for axis in dim:
+                    if len(dim) == 1 and str(axis.size) in axis.size.symbols:
+                        found[str(axis.size)] = length
+    return found
