@@ -73,7 +73,8 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
     tensors: dict[str, Tensor] = {}
     packed = {key: pack(value, key, tensors) for key, value in state.items()}
-    write_whole(path, to_bytes(tensors, {"format": FORMAT, "state": json.dumps(packed)}))
+    # One entry: safetensors writes several in an order that changes from run to run.
+    write_whole(path, to_bytes(tensors, {"archc": json.dumps({"format": FORMAT, "state": packed})}))
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -84,10 +85,11 @@ def load(path: Path) -> dict[str, Any] | None:
         return None
     try:
         with safe_open(str(path), framework="pt") as file:
-            meta = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            meta = json.loads((file.metadata() or {}).get("archc", "{}"))
+            # Cloned, because a tensor within the file's memory may be unaligned, and a dot product then rounds otherwise.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError) as error:
         raise TrainError(f"'{path}' is not a checkpoint: {error}") from None
     if meta.get("format") != FORMAT:
         raise TrainError(f"'{path}' is not a checkpoint that this version of archc reads")
-    return {key: unpack(value, tensors) for key, value in json.loads(meta["state"]).items()}
+    return {key: unpack(value, tensors) for key, value in meta["state"].items()}

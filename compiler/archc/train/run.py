@@ -15,7 +15,7 @@ from typing import Any
 from archc.train import checkpoint, loop, progress
 from archc.train.build import Built, build
 from archc.train.data import Dataset, load
-from archc.train.data.split import split
+from archc.train.data.split import Parts, split
 from archc.train.errors import TrainError
 from archc.train.metrics import evaluate, words
 from archc.train.settings import Settings, check
@@ -34,15 +34,13 @@ class Outcome:
 
 def begin(settings: Settings, folder: Path | None) -> Path:
     """Makes the folder of a new run and writes its settings. Without one, `runs/LAYER-DATA` with a number if it is taken."""
-    check(settings)
     if folder is None:
         base = Path("runs") / f"{settings.layer}-{Path(settings.data).stem}"
         folder, count = base, 1
         while folder.exists():
             count += 1
             folder = base.with_name(f"{base.name}-{count}")
-    elif (folder / RUN).exists():
-        raise TrainError(f"'{folder}' holds a run already: go on with it (--resume), or give another --out")
+    free(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -50,6 +48,12 @@ def begin(settings: Settings, folder: Path | None) -> Path:
     content = {"settings": settings.to_json(), "source": _digest(settings.file)}
     checkpoint.write_whole(folder / RUN, (json.dumps(content, indent=2) + "\n").encode())
     return folder
+
+
+def free(folder: Path) -> None:
+    """Raises TrainError if a run is in the folder."""
+    if (folder / RUN).exists():
+        raise TrainError(f"'{folder}' holds a run already: go on with it (--resume), or give another --out")
 
 
 def settings_of(folder: Path) -> Settings:
@@ -74,27 +78,44 @@ def _digest(file: str) -> str | None:
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() if path.is_file() else None
 
 
-def train(settings: Settings, folder: Path, save_every: float = 10.0, say: Callable[[str], None] = print,
-          make: Callable[[Settings, Dataset], Built] = build) -> Outcome:
-    """Works on a run until it ends or a signal stops it. SIGINT and SIGTERM save the state after the step under way."""
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run needs except its folder."""
+
+    settings: Settings
+    data: Dataset
+    parts: Parts
+    built: Built
+
+
+def prepare(settings: Settings, make: Callable[[Settings, Dataset], Built] = build) -> Prepared:
+    """Reads the data, makes the layer and tries them together. Seeds torch's generator and sets its number of threads."""
     import torch
 
     check(settings)
+    data = load(settings.data, settings.reading)
+    parts = split(data, settings.seed, settings.validation, settings.test, settings.scale)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    built = make(settings, data)
+    _try(built, parts, settings.layer)
+    return Prepared(settings, data, parts, built)
+
+
+def train(prepared: Prepared, folder: Path, save_every: float = 10.0, say: Callable[[str], None] = print) -> Outcome:
+    """Works on a run until it ends or a signal stops it. SIGINT and SIGTERM save the state after the step under way."""
+    import torch
+
+    settings, data, parts, built = prepared.settings, prepared.data, prepared.parts, prepared.built
+    job = loop.Job(built.module, built.loss.function, built.penalty, built.shape, parts, data.task, settings, folder)
+    arguments = ", ".join(f"{name}={value}" for name, value in built.arguments.items())
+    say(f"{data.describe()}; {len(parts.train.x)} train, {len(parts.validation.x)} validate, {len(parts.test.x)} test")
+    say(f"{settings.layer}({arguments}): {_count(built.module)} parameters")
+    say(f"{built.loss.name}, {settings.optimizer}, lr {settings.learning_rate:g} {settings.schedule}, "
+        f"batch {settings.batch}, {job.total} steps, {torch.get_num_threads()} threads; run in {folder}")
+    report = progress.reporter()
     with _signals() as received:
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
-        torch.manual_seed(settings.seed)
-        data = load(settings.data, settings.reading)
-        parts = split(data, settings.seed, settings.validation, settings.test, settings.scale)
-        built = make(settings, data)
-        job = loop.Job(built.module, built.loss.function, built.penalty, built.shape, parts, data.task, settings, folder)
-        _try(job, built)
-        say(f"{data.describe()}; {len(parts.train.x)} train, {len(parts.validation.x)} validate, {len(parts.test.x)} test")
-        arguments = ", ".join(f"{name}={value}" for name, value in built.arguments.items())
-        say(f"{settings.layer}({arguments}): {_count(built.module)} parameters")
-        say(f"{built.loss.name}, {settings.optimizer}, lr {settings.learning_rate:g} {settings.schedule}, batch {settings.batch}, "
-            f"{job.total} steps, {torch.get_num_threads()} threads; run in {folder}")
-        report = progress.reporter()
         try:
             state = loop.run(job, report, save_every, lambda: bool(received))
         finally:
@@ -126,29 +147,29 @@ def _store(job: loop.Job, built: Built) -> None:
     scaling: dict[str, Any] = {
         name: {"shift": s.shift.tolist(), "factor": s.factor.tolist()} if s else None
         for name, s in (("inputs", job.parts.inputs), ("targets", job.parts.targets))}
-    meta = {"layer": job.settings.layer, "arguments": json.dumps(dict(built.arguments)),
-            "static": json.dumps(dict(job.settings.static)), "scaling": json.dumps(scaling)}
+    meta = {"layer": job.settings.layer, "arguments": dict(built.arguments), "static": dict(job.settings.static),
+            "scaling": scaling}
     tensors = {name: value.detach().contiguous().clone() for name, value in job.module.state_dict().items()}
-    checkpoint.write_whole(job.folder / MODEL, save(tensors, meta))
+    checkpoint.write_whole(job.folder / MODEL, save(tensors, {"archc": json.dumps(meta)}))
 
 
-def _try(job: loop.Job, built: Built) -> None:
+def _try(built: Built, parts: Parts, layer: str) -> None:
     """One small batch forward, in eval mode, so that data and layer that do not fit are a sentence and not a traceback."""
     import torch
 
-    x, y = job.x(job.parts.train.x[:2]), torch.as_tensor(job.parts.train.y[:2])
-    job.module.eval()
+    x, y = built.shape(parts.train.x[:2]), torch.as_tensor(parts.train.y[:2])
+    built.module.eval()
     try:
         with torch.no_grad():
-            given = job.module(x)
+            given = built.module(x)
     except (ValueError, RuntimeError, IndexError, TypeError) as error:
-        raise TrainError(f"{job.settings.layer} cannot take this data, of shape {list(x.shape)}: {_first_line(error)}") from None
+        raise TrainError(f"{layer} cannot take this data, of shape {list(x.shape)}: {_first_line(error)}") from None
     if not torch.is_tensor(given):
-        raise TrainError(f"{job.settings.layer} gives several results; archc train needs a layer with one")
+        raise TrainError(f"{layer} gives several results; archc train needs a layer with one")
     try:
-        value = job.loss(given, y)
+        value = built.loss.function(given, y)
     except (ValueError, RuntimeError, IndexError, TypeError) as error:
-        raise TrainError(f"the loss {built.loss.name} cannot compare what {job.settings.layer} gives, of shape "
+        raise TrainError(f"the loss {built.loss.name} cannot compare what {layer} gives, of shape "
                          f"{list(given.shape)}, with targets of shape {list(y.shape)}: {_first_line(error)}") from None
     if value.numel() != 1:
         raise TrainError(f"the loss {built.loss.name} gives {list(value.shape)} and not one number")

@@ -76,7 +76,7 @@ def check(settings: Settings) -> None:
     need(s.optimizer in OPTIMIZERS, f"--optimizer must be one of {', '.join(OPTIMIZERS)}, not '{s.optimizer}'")
     need(s.schedule in SCHEDULES, f"--schedule must be one of {', '.join(SCHEDULES)}, not '{s.schedule}'")
     need(s.epochs is None or s.steps is None, "give --epochs or --steps, not both")
-    need((s.epochs or 1) > 0 and (s.steps or 1) > 0, "--epochs and --steps must be at least 1")
+    need(all(number is None or number > 0 for number in (s.epochs, s.steps)), "--epochs and --steps must be at least 1")
     need(s.batch >= 1, f"--batch must be at least 1, not {s.batch}")
     need(0 < s.learning_rate < float("inf"), f"--lr must be above 0, not {s.lr}")
     need(0 <= s.momentum < 1, f"--momentum must be from 0 to below 1, not {s.momentum}")

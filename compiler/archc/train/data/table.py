@@ -45,6 +45,8 @@ def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise TrainError(f"'{path}' cannot be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise TrainError(f"'{path}' is not a CSV file in UTF-8: {error}") from None
+    if not header:
+        raise TrainError(f"'{path}' is empty")
     if len(set(header)) != len(header) or not all(header):
         raise TrainError(f"the first line of '{path}' must name its columns, each with a name of its own")
     if all(_is_number(name) for name in header):

@@ -1,0 +1,38 @@
+"""`NAME=VALUE` on the command line, and the few words that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from archc.cli.main import UsageError
+
+
+def pairs(texts: Iterable[str], flag: str) -> dict[str, Any]:
+    """`["order=3", "norm=RMSNorm"]` as a dict: ints, floats, true and false; anything else is text. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier() or not value:
+            raise UsageError(f"{flag} takes NAME=VALUE, not '{text}'")
+        if name in found:
+            raise UsageError(f"{flag} gives '{name}' twice")
+        found[name] = value_of(value)
+    return found
+
+
+def value_of(text: str) -> bool | int | float | str | list[int]:
+    """`3`, `1e-5`, `true`, `[1, 2]`; anything else is text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    simple = isinstance(value, bool | int | float | str) or (isinstance(value, list) and all(type(v) is int for v in value))
+    return value if simple else text
+
+
+def add_static(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--set", dest="static", action="append", default=[], metavar="NAME=VALUE",
+                        help="a static choice of the layer: --set order=3 --set norm=RMSNorm")
