@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from archc.diagnostics.codes import LIMIT
+from archc.diagnostics.model import Place, Problems
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -17,15 +20,21 @@ class Bound:
 LIMITS: dict[str, Bound] = {
     "characters": Bound(1_000_000, "a file has at most {value} characters", "move some declarations to a file of their own"),
     "tokens": Bound(200_000, "a file has at most {value} words and signs", "move some declarations to a file of their own"),
-    "nesting": Bound(200, "expressions, brackets and blocks are nested at most {value} deep",
-                     "give a part of it a name of its own"),
+    "nesting": Bound(
+        200, "expressions, brackets and blocks are nested at most {value} deep", "give a part of it a name of its own"
+    ),
     "name": Bound(200, "a name has at most {value} characters", "shorten the name"),
     "integer": Bound(2**63 - 1, "an int is at most {value}", "write it as a float: 1e30"),
+    "repetitions": Bound(10_000, "`repeat` and `range` go up to {value}", "use an axis where more is needed"),
+    "calls": Bound(20_000, "a layer expands to at most {value} calls", "make the layer smaller, or repeat less"),
+    "call depth": Bound(
+        60, "calls are nested at most {value} deep", "a layer may contain itself only while a static argument falls"
+    ),
     "errors": Bound(20, "at most {value} syntax errors are shown for a file", "the rest shows once these are mended"),
-}  # fmt: skip
+}
 
 
-def facts(name: str) -> dict[str, object]:
-    """What the diagnostic `limit` says about one of them: `problems.add(LIMIT, span, **facts("nesting"))`."""
+def beyond(problems: Problems, name: str, at: Place | None) -> None:
+    """Say that a file asks for more than a limit."""
     bound = LIMITS[name]
-    return {"limit": name, "value": bound.value, "sentence": bound.sentence.format(value=bound.value), "way_out": bound.hint}
+    problems.add(LIMIT, at, limit=name, sentence=bound.sentence.format(value=bound.value), way_out=bound.hint)

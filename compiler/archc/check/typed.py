@@ -84,6 +84,16 @@ class ReadAt:
 
 
 @dataclass(frozen=True, eq=False)
+class Expand:
+    """The value repeated along axes that it lacks: a result whose signature has more axes than its value."""
+
+    arg: Term
+    axes: frozenset[Axis]
+    type: Type
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
 class Draw:
     """A random draw for every element of the axes; see `archc.ir.graph.Random` for the kinds."""
 
@@ -117,7 +127,7 @@ class MemberCall:
     method: str
     member: str  # path within the calling layer: `norm`, `blocks.0`
     args: tuple[Term, ...]  # one for each tensor input of the method, in signature order
-    layouts: tuple[Layout, ...]  # how each argument lies in memory as the callee wants it, in the caller's axes
+    layouts: tuple[Layout, ...]  # how each argument lies in memory as the callee wants it, in the caller's axes; () has size 1
     result_layouts: tuple[Layout, ...]  # how each result comes out, in the caller's axes
     index: int
     inlined: Term
@@ -126,7 +136,7 @@ class MemberCall:
     group: object = field(default_factory=object)
 
 
-Term = Union[Const, SizeValue, AxisIndex, Ref, Apply, Reduction, ReadAt, Draw, CustomCall, MemberCall]
+Term = Union[Const, SizeValue, AxisIndex, Ref, Apply, Reduction, ReadAt, Expand, Draw, CustomCall, MemberCall]
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,7 @@ class EntryCheck:
     relation: Literal["equal", "at least"]
     message: str
     span: Span
+    path: str = ""  # of the sub-layer that asks for it
 
 
 @dataclass(frozen=True)

@@ -125,11 +125,11 @@ LAMBDA = declare(
 CONDITIONAL = declare(
     "conditional", "A choice is written as in Python",
     title="a choice of values is 'where(condition, a, b)'",
-    hint="use 'where' for values, or 'if condition {{ ... }} else {{ ... }}' for a static choice",
+    hint="use 'where' for values, or 'if condition { ... } else { ... }' for a static choice",
 )
 COLON_BLOCK = declare(
     "colon-block", "A block begins with a colon",
-    title="a block stands in braces", here="expected '{{'", hint="write '{{' here and '}}' where the block ends",
+    title="a block stands in braces", here="expected '{'", hint="write '{' here and '}' where the block ends",
 )
 FOREIGN_DECLARATION = declare(
     "foreign-declaration", "A declaration begins with a word of another language",
@@ -177,7 +177,7 @@ IMPORT_PATH = declare(
 )
 EXPRESSION_BODY = declare(
     "expression-body", "A function's body is not in braces",
-    title="a body stands in braces", hint="write '{{ return ... }}'",
+    title="a body stands in braces", hint="write '{ return ... }'",
 )
 LAYER_INPUT = declare(
     "layer-input", "An entry between the parentheses of a layer does not say what it is",
@@ -192,7 +192,7 @@ PARAMETER_KIND = declare(
 SPACE_OUTSIDE_HOLE = declare(
     "space-outside-hole", "A layer that is not a hole of a search has a space",
     title="only a hole of a search has a space",
-    hint="put the layer into 'search name {{ hole layer ... }}', or take the space away",
+    hint="put the layer into 'search name { hole layer ... }', or take the space away",
 )
 NUMBER_TOO_LARGE = declare(
     "number-too-large", "A number is beyond what a float can hold",
@@ -287,13 +287,15 @@ AFTER_RETURN = declare("after-return", "A statement follows the return of its bl
                        severity="warning")
 UNPACK = declare("unpack", "The number of names and of values differs", title="{expected} names stand for {found} values", here="here")
 SIZE_MISMATCH = declare("size-mismatch", "An axis would have two sizes", title="axis '{name}' has size {left}, not {right}", here="in conflict here")
+FRESH_AXIS = declare("fresh-axis", "A result has a new axis without a size", title="the new axis '{name}' has no size", here="not an axis of the inputs",
+                     note="axes here are {axes}", hint="state its size: {name} = ...", near=("name", "axes"))
 NEGATIVE_SIZE = declare("negative-size", "A size is below zero", title="a size cannot be {size}", here="below zero")
 NOT_A_SIZE = declare("not-a-size", "Something stands where a whole number is needed", title="this is not a size",
                      here="expected a whole number, an int parameter, or |axis|")
 SECOND_SPLIT = declare("second-split", "An axis is split in two ways", title="axis '{name}' is already split otherwise", here="a second split",
                        hint="read it along a new axis: axis z = |{name}|, then x[{name} = z]")
 OPEN_SPLIT = declare("open-split", "More than one part of a split has no size", title="the sizes of {names} cannot be told apart",
-                     here="at most one part may be open", hint="give all parts but one a size: ({names} = 8 ...)")
+                     here="one dimension, more than one unknown size", hint="give all parts but one a size, as in (g=8 k)")
 SPLIT_SIZE = declare("split-size", "The parts of a split do not make the whole", title="parts of {left} elements do not make a whole of {right}",
                      here="split here")
 SPLIT_NOT_EXACT = declare("split-not-exact", "A split does not come out even", title="{whole} cannot be split into parts of {part}",

@@ -1,0 +1,163 @@
+"""Axes of a declaration: declared, sized, split to the finest parts, bound to those of a caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from archc.check import expressions
+from archc.check.frame import Frame
+from archc.check.sizes import Size, product
+from archc.check.typed import SplitSize
+from archc.check.types import LEADING, Axis, Dim, Layout
+from archc.check.values import AxisRef, SizeVal, Value, chain_size
+from archc.diagnostics import codes
+from archc.syntax import tree
+from archc.syntax.tree import Span
+
+Splits = dict[str, tuple[tree.Dim, ...]]
+
+
+def splits_in(nodes: Iterable[object], frame: Frame) -> Splits:
+    """The splits that a declaration makes anywhere, by the name of the whole: they hold in all of it."""
+    found: Splits = {}
+    places: dict[str, Span] = {}
+
+    def note(name: tree.Ident | None, parts: tuple[tree.Dim, ...], span: Span) -> None:
+        if name is None or not parts:
+            return
+        names = [part.name.name for part in parts if part.name]
+        if name.name in found:
+            if [p.name.name for p in found[name.name] if p.name] != names:
+                frame.report(codes.SECOND_SPLIT, span, name=name.name, also=[(places[name.name], "split here first")])
+        else:
+            found[name.name], places[name.name] = parts, span
+
+    stack = list(nodes)
+    while stack:
+        node = stack.pop(0)
+        if isinstance(node, (tree.Dim, tree.AxisDecl)):
+            note(node.name, node.parts, node.span)
+        if not isinstance(node, (tree.Ident, tree.Name, tree.Number)):
+            stack[0:0] = list(tree.children(node))
+    return found
+
+
+def size_expression(expr: tree.Expr, frame: Frame) -> Size:
+    """A size that is written out: an int, or made of sizes and int parameters."""
+    value = expressions.evaluate(expr, frame)
+    return as_size(value, expr.span, frame)
+
+
+def as_size(value: Value, span: Span, frame: Frame) -> Size:
+    if isinstance(value, SizeVal):
+        return value.size
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            frame.fail(codes.NEGATIVE_SIZE, span, size=value)
+        return Size.of(value)
+    if isinstance(value, AxisRef):
+        frame.fail(codes.AXIS_AS_SIZE, span, name=value.name)
+    frame.fail(codes.NOT_A_SIZE, span)
+
+
+def declare(frame: Frame, name: str, size: Size | None, span: Span, splits: Splits) -> Dim:
+    """A new axis of this declaration, or the chain of its parts where it is split. `size` None: its own symbol."""
+    parts = splits.get(name)
+    if parts is None:
+        chain: Dim = (frame.context.axis(name, size),)
+    else:
+        chain = split(frame, parts, size, span, splits)
+    frame.define_axis(name, chain, span)
+    return chain
+
+
+def split(frame: Frame, parts: Sequence[tree.Dim], whole: Size | None, span: Span, splits: Splits) -> Dim:
+    """The axes of the parts of a split, outermost first. One open part takes its size from the whole; several are read off inputs."""
+    sizes = {id(part): size_expression(part.size, frame) for part in parts if part.size is not None}
+    for part in parts:
+        known = frame.find_axis(part.name.name) if part.name else None
+        if known is not None and id(part) not in sizes:
+            sizes[id(part)] = chain_size(known)
+    open_parts = [part for part in parts if id(part) not in sizes]
+    given = product(sizes.values())
+    if not open_parts and whole is not None:
+        frame.require_equal(given, whole, span, codes.SPLIT_SIZE)
+    chain: list[Axis] = []
+    for part in parts:
+        name = part.name.name if part.name else "part"
+        known = frame.find_axis(name)
+        if known is not None:
+            chain.extend(known)
+            continue
+        size = sizes.get(id(part))
+        if size is None and whole is not None and len(open_parts) == 1:
+            size = _part_size(frame, name, whole, given, span)
+        chain.extend(declare(frame, name, size, part.span, {k: v for k, v in splits.items() if v is not parts}))
+    if whole is not None and len(open_parts) > 1:
+        frame.require_equal(chain_size(tuple(chain)), whole, span, codes.SPLIT_SIZE)
+        frame.context.wholes[tuple(chain)] = whole
+    return tuple(chain)
+
+
+def _part_size(frame: Frame, name: str, whole: Size, given: Size, span: Span) -> Size:
+    """The size of the part that is left: exact, or a new symbol that is checked when the graph is entered."""
+    if given.constant == 0:
+        frame.fail(codes.SPLIT_SIZE, span, left=given, right=whole)
+    if whole.divisible_by(given):
+        return whole // given
+    if whole.constant is not None and given.constant is not None:
+        frame.fail(codes.SPLIT_NOT_EXACT, span, whole=whole, part=given)
+    symbol = name
+    if name in frame.context.taken:
+        symbol = frame.context.fresh(name)
+    frame.context.splits.append(SplitSize(symbol, whole, given, span))
+    return Size.symbol(symbol)
+
+
+def layout(frame: Frame, dims: Sequence[tree.Dim], splits: Splits) -> Layout:
+    """The memory layout that a signature or param states, declaring the axes that are new."""
+    result: list[Dim] = []
+    seen: set[Axis] = set()
+    for dim in dims:
+        chain = dimension(frame, dim, splits)
+        for axis in chain:
+            if axis in seen:
+                frame.fail(codes.AXIS_TWICE, dim.span, name=frame.axis_name(axis))
+            seen.add(axis)
+        if dim.name is not None and dim.name.name == LEADING:
+            result.extend((axis,) for axis in chain)
+        else:
+            result.append(chain)
+    return tuple(result)
+
+
+def dimension(frame: Frame, dim: tree.Dim, splits: Splits) -> Dim:
+    """The axes of one dimension of a signature."""
+    if dim.name is not None and dim.name.name == LEADING:
+        return leading_order(frame)
+    if dim.name is None:
+        return split(frame, dim.parts, None, dim.span, splits)
+    known = frame.find_axis(dim.name.name)
+    size = size_expression(dim.size, frame) if dim.size is not None else None
+    if known is None:
+        return declare(frame, dim.name.name, size, dim.span, splits)
+    if size is not None:
+        frame.require_equal(chain_size(known), size, dim.span, codes.SIZE_MISMATCH, name=dim.name.name)
+    return known
+
+
+def declare_results(frame: Frame, results: Sequence[tree.Result]) -> None:
+    """Sized axes of results are axes of the body. Reports a new axis without a size."""
+    for result in results:
+        for dim in result.dims or ():
+            for part in dim.parts or (dim,):
+                if part.name is None or part.name.name == LEADING or frame.find_axis(part.name.name) is not None:
+                    continue
+                if part.size is None:
+                    frame.fail(codes.FRESH_AXIS, part.span, name=part.name.name, axes=sorted(frame.axis_names()))
+                declare(frame, part.name.name, size_expression(part.size, frame), part.span, {})
+
+
+def leading_order(frame: Frame) -> Dim:
+    """The members of `...`, in the order in which they were made: that of the caller's memory, as a rule."""
+    return frame.context.in_order(frame.leading)

@@ -1,0 +1,77 @@
+"""Intervals of int terms, to prove that an index stays inside its axis."""
+
+from __future__ import annotations
+
+from archc.check.sizes import Size
+from archc.check.typed import Apply, AxisIndex, Const, Expand, ReadAt, SizeValue, Term
+
+Interval = tuple[Size, Size]  # lowest and highest value, both reached or not
+
+
+def interval(term: Term) -> Interval | None:
+    """Bounds of an int term as sizes; None where they depend on data."""
+    if isinstance(term, Const) and isinstance(term.value, int):
+        return Size.of(term.value), Size.of(term.value)
+    if isinstance(term, SizeValue):
+        return term.size, term.size
+    if isinstance(term, AxisIndex):
+        return Size.of(0), term.axis.size - 1
+    if isinstance(term, Expand):
+        return interval(term.arg)
+    if isinstance(term, ReadAt):
+        return interval(term.arg) if term.fill is None else None
+    if isinstance(term, Apply):
+        return _apply(term)
+    return None
+
+
+def _apply(term: Apply) -> Interval | None:
+    bounds = [interval(arg) for arg in term.args]
+    if any(bound is None for bound in bounds):
+        return _mod_of_data(term, bounds)
+    known = [bound for bound in bounds if bound is not None]
+    if term.op == "neg":
+        low, high = known[0]
+        return -high, -low
+    if len(known) != 2:
+        return None
+    (a, b), (c, d) = known
+    if term.op == "add":
+        return a + c, b + d
+    if term.op == "sub":
+        return a - d, b - c
+    if term.op == "mul":
+        for (low, high), (factor, other) in (((a, b), (c, d)), ((c, d), (a, b))):
+            if factor == other:
+                sign = _sign(factor)
+                if sign is not None:
+                    return (low * factor, high * factor) if sign >= 0 else (high * factor, low * factor)
+        return None
+    if term.op == "floordiv" and c == d and _sign(c) == 1:
+        # The lower end of a range that may be empty is 0 or a constant here; rounding down keeps the order.
+        return (a // c, b // c) if c.constant != 0 else None
+    if term.op == "mod" and c == d and _sign(c) == 1:
+        return Size.of(0), c - 1
+    if term.op in ("maximum", "minimum"):
+        difference_low, difference_high = (a - c).constant, (b - d).constant
+        if difference_low is not None and difference_high is not None:
+            pick = max if term.op == "maximum" else min
+            low = a if pick(difference_low, 0) == difference_low else c
+            high = b if pick(difference_high, 0) == difference_high else d
+            return low, high
+    return None
+
+
+def _mod_of_data(term: Apply, bounds: list[Interval | None]) -> Interval | None:
+    """A remainder is bounded whatever it is the remainder of."""
+    if term.op == "mod" and bounds[1] is not None and bounds[1][0] == bounds[1][1] and _sign(bounds[1][0]) == 1:
+        return Size.of(0), bounds[1][0] - 1
+    return None
+
+
+def _sign(size: Size) -> int | None:
+    """1, 0 or -1 where the sign is known for all sizes of 1 and more."""
+    if size.constant is not None:
+        return (size.constant > 0) - (size.constant < 0)
+    coefficients = [c for _, c in size.terms]
+    return 1 if all(c > 0 for c in coefficients) else -1 if all(c < 0 for c in coefficients) else None

@@ -1,0 +1,180 @@
+"""What an expression means where it stands: names resolved, static parts computed, terms typed."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+
+from archc.check import calls, reads
+from archc.check.frame import Frame, Stop
+from archc.check.sizes import Size
+from archc.check.terms import apply, as_term, const, describe, is_term
+from archc.check.typed import Term
+from archc.check.values import POISON, AxisRef, Bound, BuiltinRef, FnRef, Instance, OpRef, Poison, SizeVal, Value, chain_size
+from archc.diagnostics import codes
+from archc.syntax import tree
+from archc.syntax.tree import Span
+
+OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
+             "<=": "le", ">": "gt", ">=": "ge", "and": "and", "or": "or"}
+STATIC: dict[str, Callable[..., object]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv, "%": operator.mod,
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "^": operator.pow, "and": lambda a, b: a and b, "or": lambda a, b: a or b,
+}
+LARGEST_STATIC = 2**63
+
+
+def evaluate(expr: tree.Expr, frame: Frame) -> Value:
+    """The value of an expression. Raises Stop where a problem was reported."""
+    match expr:
+        case tree.Number(value) | tree.Bool(value) | tree.String(value):
+            return value
+        case tree.Name():
+            value = frame.find(expr)
+            if isinstance(value, Poison):
+                raise Stop
+            return value
+        case tree.SizeOf(axis):
+            return _size_of(axis, frame)
+        case tree.ListOf(items):
+            return tuple(evaluate(item, frame) for item in items)
+        case tree.Unary(op, operand):
+            return _unary(op, evaluate(operand, frame), expr.span, frame)
+        case tree.Binary():
+            return _binary(expr, frame)
+        case tree.Bracketed():
+            return _bracketed(expr, frame)
+        case tree.Call():
+            return calls.call(expr, frame)
+        case tree.Member(base, name):
+            return calls.member(evaluate(base, frame), name, frame)
+        case tree.Repeat():
+            return calls.repeat(expr, frame)
+
+
+def term(expr: tree.Expr, frame: Frame) -> Term:
+    """The expression as a tensor."""
+    return as_term(evaluate(expr, frame), expr.span, frame)
+
+
+def _size_of(axis: tree.Ident, frame: Frame) -> Value:
+    chain = frame.find_axis(axis.name)
+    if chain is None and axis.name != "..." and frame.find_value(axis.name) is not None:
+        frame.fail(codes.SIZE_NAMES_VALUE, axis.span, name=axis.name)
+    return SizeVal(chain_size(frame.chain(axis)))
+
+
+def _unary(op: str, value: Value, span: Span, frame: Frame) -> Value:
+    if op == "not":
+        return not value if isinstance(value, bool) else apply("not", [as_term(value, span, frame)], span, frame)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return -value
+    if isinstance(value, SizeVal):
+        return SizeVal(-value.size)
+    return apply("neg", [as_term(value, span, frame)], span, frame)
+
+
+def _binary(expr: tree.Binary, frame: Frame) -> Value:
+    op, span = expr.op, expr.span
+    left = evaluate(expr.left, frame)
+    if isinstance(left, bool) and op in ("and", "or") and left == (op == "or"):
+        return left
+    right = evaluate(expr.right, frame)
+    if isinstance(left, (bool, int, float, str)) and isinstance(right, (bool, int, float, str)):
+        return _static(op, left, right, span, frame)
+    if (sized := _sizes(op, left, right)) is not None:
+        return sized
+    if isinstance(left, (bool, int, float, str)) and op in ("==", "!=") and not is_term(right) and not isinstance(right, SizeVal):
+        frame.fail(codes.NOT_A_VALUE, expr.right.span, what=describe(right))
+    a, b = as_term(left, expr.left.span, frame), as_term(right, expr.right.span, frame)
+    if op == "^":
+        return _power(a, b, right, span, frame)
+    return apply(OPERATORS[op], [a, b], span, frame)
+
+
+def _static(op: str, left: bool | int | float | str, right: bool | int | float | str, span: Span, frame: Frame) -> Value:
+    if isinstance(left, str) != isinstance(right, str) or (isinstance(left, str) and op not in ("==", "!=")):
+        frame.fail(codes.STATIC_OPERANDS, span, op=op, left=describe(left), right=describe(right))
+    if op == "^" and isinstance(left, (int, float)) and isinstance(right, (int, float)) and abs(right) > 4096:
+        frame.fail(codes.STATIC_ARITHMETIC, span, why="the power is too large")
+    try:
+        result = STATIC[op](left, right)
+    except (ArithmeticError, TypeError, ValueError):
+        frame.fail(codes.STATIC_ARITHMETIC, span, why="it has no value")
+    if isinstance(result, complex) or (isinstance(result, int) and abs(result) >= LARGEST_STATIC):
+        frame.fail(codes.STATIC_ARITHMETIC, span, why="the result is not a number of 64 bits")
+    return result  # type: ignore[return-value]
+
+
+def _sizes(op: str, left: Value, right: Value) -> Value | None:
+    """Arithmetic of sizes and ints gives a size again; None where it does not apply."""
+
+    def as_size(value: Value) -> Size | None:
+        if isinstance(value, SizeVal):
+            return value.size
+        return Size.of(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+    a, b = as_size(left), as_size(right)
+    if a is None or b is None:
+        return None
+    if op == "+":
+        return SizeVal(a + b)
+    if op == "-":
+        return SizeVal(a - b)
+    if op == "*":
+        return SizeVal(a * b)
+    if op in ("//", "%") and b.constant != 0:
+        return SizeVal(a // b if op == "//" else a % b)
+    if op == "^" and b.constant is not None and 0 <= b.constant <= 8:
+        total = Size.of(1)
+        for _ in range(b.constant):
+            total = total * a
+        return SizeVal(total)
+    return None
+
+
+def _power(a: Term, b: Term, exponent: Value, span: Span, frame: Frame) -> Term:
+    if isinstance(exponent, int) and not isinstance(exponent, bool) and exponent >= 0:
+        return apply("ipow", [a, b], span, frame)
+    return apply("pow", [a, b], span, frame)
+
+
+def _bracketed(expr: tree.Bracketed, frame: Frame) -> Value:
+    base = evaluate(expr.base, frame)
+    if isinstance(base, (OpRef, BuiltinRef, FnRef, Instance)):
+        return Bound(base, expr.items, expr.span)
+    if isinstance(base, tuple):
+        return _item(base, expr, frame)
+    if isinstance(base, AxisRef):
+        frame.fail(codes.AXIS_INDEXED, expr.span, name=base.name)
+    return reads.read(as_term(base, expr.base.span, frame), expr, frame)
+
+
+def _item(items: tuple[Value, ...], expr: tree.Bracketed, frame: Frame) -> Value:
+    """`sizes[0]`: an element of a static list. The parser gives the index as an item."""
+    if len(expr.items) == 1 and expr.items[0].value is None:
+        name = expr.items[0].axis
+        index: Value = int(name.name) if name.name.isdigit() else frame.find(name)
+        if isinstance(index, int) and -len(items) <= index < len(items):
+            return items[index]
+    frame.fail(codes.NOT_STATIC, expr.span, what="the index of a list")
+
+
+def static(expr: tree.Expr, frame: Frame, what: str) -> Value:
+    """A value that must be known now."""
+    value = evaluate(expr, frame)
+    if isinstance(value, SizeVal):
+        if value.size.constant is not None:
+            return value.size.constant
+        frame.fail(codes.NOT_STATIC, expr.span, what=what)
+    if is_term(value):
+        frame.fail(codes.NOT_STATIC, expr.span, what=what)
+    return value
+
+
+def poison() -> Poison:
+    return POISON
+
+
+__all__ = ["const", "evaluate", "static", "term"]

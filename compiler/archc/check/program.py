@@ -1,0 +1,124 @@
+"""Files, their imports and the declarations they bring into scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from archc.check.typed import Unit
+from archc.diagnostics import codes
+from archc.diagnostics.model import Problems
+from archc.syntax import tree
+from archc.syntax.parse import parse
+
+Resolve = Callable[[str, str], "tuple[str, str] | None"]
+"""(dotted name, path of the importing file) -> (path, text) of the imported file, or None where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Declared:
+    """A declaration and the file whose names it sees."""
+
+    node: tree.Fn | tree.Layer | tree.Search
+    file: SourceFile
+
+    @property
+    def name(self) -> str:
+        return self.node.name.name
+
+    @property
+    def key(self) -> str:
+        return f"{self.file.module}.{self.name}"
+
+
+@dataclass(eq=False)
+class SourceFile:
+    """One file. `scope` has its own declarations and the imported ones."""
+
+    path: str
+    module: str  # the dotted name it was imported by; "" for the root
+    text: str
+    tree: tree.File
+    own: dict[str, Declared] = field(default_factory=dict)
+    scope: dict[str, Declared] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Program:
+    root: SourceFile
+    files: dict[str, SourceFile]
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        return {file.path: file.text for file in self.files.values()}
+
+    @property
+    def layers(self) -> list[Declared]:
+        """The layers of the root file, in its order."""
+        return [d for d in self.root.own.values() if isinstance(d.node, tree.Layer)]
+
+    @staticmethod
+    def load(text: str, path: str, resolve: Resolve, problems: Problems) -> Program | None:
+        """Parse a file and what it imports. None where the root itself does not parse."""
+        files: dict[str, SourceFile] = {}
+        root = _load(text, path, "", resolve, problems, files, ())
+        return Program(root, files) if root else None
+
+
+def _load(text: str, path: str, module: str, resolve: Resolve, problems: Problems, files: dict[str, SourceFile],
+          above: tuple[str, ...]) -> SourceFile | None:
+    parsed = parse(text, path, problems)
+    if parsed is None:
+        return None
+    file = SourceFile(path, module, text, parsed)
+    files[path] = file
+    for node in parsed.declarations:
+        if not isinstance(node, tree.Import):
+            name = node.name.name
+            if name in file.own:
+                problems.add(codes.DECLARED_TWICE, node.name.span, name=name,
+                             also=[(file.own[name].node.name.span, "first declared here")])
+            else:
+                file.own[name] = Declared(node, file)
+    file.scope.update(file.own)
+    for node in parsed.declarations:
+        if isinstance(node, tree.Import):
+            _import(node, file, resolve, problems, files, (*above, path))
+    return file
+
+
+def _import(node: tree.Import, file: SourceFile, resolve: Resolve, problems: Problems, files: dict[str, SourceFile],
+            above: tuple[str, ...]) -> None:
+    found = resolve(node.dotted, file.path)
+    if found is None:
+        problems.add(codes.IMPORT_UNKNOWN, node.span, name=node.dotted, others=[],
+                     places="below this file's folder, and in the standard library")
+        return
+    path, text = found
+    if path in above:
+        problems.add(codes.IMPORT_CYCLE, node.span, name=node.dotted, path=" imports ".join([*above[above.index(path):], path]))
+        return
+    imported = files.get(path) or _load(text, path, node.dotted, resolve, problems, files, above)
+    if imported is None:
+        return
+    for name, declared in imported.own.items():
+        other = file.scope.get(name)
+        if other is not None and other is not declared:
+            problems.add(codes.IMPORT_CLASH, node.span, name=name, module=node.dotted,
+                         also=[(other.node.name.span, "the other one is declared here")])
+        else:
+            file.scope[name] = declared
+
+
+def check_program(program: Program, problems: Problems) -> None:
+    """Check every declaration of the root file by itself, with its default static choices."""
+    from archc.check import standalone
+
+    standalone.check(program, problems)
+
+
+def elaborate(program: Program, layer: str, statics: Mapping[str, object], problems: Problems) -> Unit | None:
+    """A layer of the root file (or one it imports) with static choices by name: text, numbers, or the names of layers."""
+    from archc.check import standalone
+
+    return standalone.elaborate(program, layer, statics, problems)

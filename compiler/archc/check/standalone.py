@@ -1,0 +1,126 @@
+"""Declarations checked by themselves, in the most general setting: axes are symbols, `...` is one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from archc.check import axes as axis_rules
+from archc.check import binding, layers, statements
+from archc.check.frame import Frame, Stop
+from archc.check.program import Declared, Program
+from archc.check.sizes import Size
+from archc.check.terms import as_term, is_term
+from archc.check.typed import Ref, Unit
+from archc.check.types import Axis, Type
+from archc.check.values import LayerClass, SizeVal, Value
+from archc.diagnostics import codes
+from archc.diagnostics.model import Problems
+from archc.syntax import tree
+
+
+def check(program: Program, problems: Problems) -> None:
+    """Report what is wrong with the declarations of the root file. A static parameter without a default leaves a declaration to
+    be checked where it is used."""
+    registry = layers.Registry(program, problems)
+    for declared in program.root.own.values():
+        if isinstance(declared.node, tree.Layer):
+            if all(_has_value(p) for p in declared.node.parameters):
+                registry.unit(LayerClass(declared), default_statics(declared, registry))
+        elif isinstance(declared.node, tree.Fn):
+            if all(_has_value(p) for p in declared.node.signature if isinstance(p, tree.Parameter)):
+                try:
+                    fn_by_itself(declared, registry)
+                except Stop:
+                    continue
+        else:
+            problems.add(codes.NOT_SUPPORTED, declared.node.span, what="`search`")
+
+
+def _has_value(entry: tree.Parameter) -> bool:
+    run_time = not entry.static and entry.kind.name in layers.RUN_TIME
+    return run_time or entry.default is not None
+
+
+def default_statics(declared: Declared, registry: layers.Registry) -> dict[str, Value]:
+    """The static choices that a layer makes by its defaults."""
+    assert isinstance(declared.node, tree.Layer)
+    frame = Frame(registry.context(), declared.file)
+    chosen: dict[str, Value] = {}
+    for entry in declared.node.parameters:
+        if (entry.static or entry.kind.name not in layers.RUN_TIME) and entry.default is not None:
+            try:
+                value = layers.parameter(entry, None, frame, frame, entry.span)
+                chosen[entry.name.name] = frame.values[entry.name.name] = value
+            except Stop:
+                continue
+    return chosen
+
+
+def fn_by_itself(declared: Declared, registry: layers.Registry) -> None:
+    fn = declared.node
+    assert isinstance(fn, tree.Fn)
+    context = registry.context(training=True)
+    frame = Frame(context, declared.file)
+    splits = axis_rules.splits_in([fn], frame)
+    inputs: list[tree.Input] = []
+    for entry in fn.signature:
+        if isinstance(entry, tree.Input):
+            inputs.append(entry)
+            continue
+        name, kind = entry.name.name, entry.kind.name
+        if entry.static or kind not in layers.RUN_TIME:
+            frame.values[name] = layers.parameter(entry, None, frame, frame, entry.span)
+        elif kind == "axis":
+            context.taken.add(name)
+            axis = Axis(name, Size.symbol(name))
+            frame.define_axis(name, (axis,), entry.span)
+        elif kind == "int":
+            context.taken.add(name)
+            frame.values[name] = SizeVal(Size.symbol(name))
+        else:
+            frame.values[name] = Ref(name, "number", Type("bool" if kind == "bool" else "float"), (), entry.span)
+    for entry in inputs:
+        layers.root_input(entry, frame, splits)
+    if fn.gradient is not None:
+        given = {i.name.name: v for i in inputs if is_term(v := frame.values[i.name.name])}
+        results = statements.custom_gradient(fn, inputs, given, frame)  # type: ignore[arg-type]
+    else:
+        results = statements.results_of(fn, frame)
+    for value, result in zip(results, fn.results, strict=False):
+        binding.state(frame, as_term(value, fn.span, frame), result, inputs, splits)
+
+
+def elaborate(program: Program, layer: str, statics: Mapping[str, object], problems: Problems) -> Unit | None:
+    """A layer with static choices: numbers, texts or bools as they are; layers and functions by their names."""
+    declared = program.root.scope.get(layer)
+    if declared is None or not isinstance(declared.node, tree.Layer):
+        names = [d.name for d in program.root.scope.values() if isinstance(d.node, tree.Layer)]
+        problems.add(codes.UNKNOWN_LAYER, None, name=layer, names=names, path=program.root.path)
+        return None
+    registry = layers.Registry(program, problems)
+    chosen = default_statics(declared, registry)
+    frame = Frame(registry.context(), declared.file)
+    entries = {p.name.name: p for p in declared.node.parameters if p.static or p.kind.name not in layers.RUN_TIME}
+    for name, value in statics.items():
+        if name not in entries:
+            problems.add(codes.UNKNOWN_STATIC, None, name=name, names=sorted(entries), layer=layer)
+            continue
+        entry = entries[name]
+        try:
+            if isinstance(value, str) and entry.kind.name in ("layer", "fn"):
+                # A name may also be one of the file that was loaded, which the layer's own file does not see.
+                root = Frame(registry.context(), program.root)
+                value = root.find(tree.Name(value, entry.span))
+            elif isinstance(value, list):
+                value = tuple(value)
+            chosen[name] = layers.coerce(entry, value, entry.span, frame)  # type: ignore[arg-type]
+        except Stop:
+            continue
+    missing = [name for name in entries if name not in chosen]
+    for name in missing:
+        problems.add(codes.STATIC_MISSING, entries[name].span, name=name, layer=layer)
+    if missing or problems.errors:
+        return None
+    return registry.unit(LayerClass(declared), chosen)
+
+

@@ -1,0 +1,253 @@
+"""Typed program -> graphs: terms become nodes one to one, names and places go into the notes.
+
+`lower_graph` gives one method with everything inlined; `lower_package` gives the layers as modules that call each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from archc.check import typed
+from archc.check.sizes import Size
+from archc.check.typed import Term
+from archc.check.types import Axis, Type
+from archc.ir import build, module
+from archc.ir.graph import Call, Check, Definition, Graph, Member, Node, Notes, Output, Port, Update, node, topological
+from archc.syntax.tree import Span
+
+
+def lower_graph(unit: typed.Unit, method: str = "forward", mode: str = "train") -> Graph:
+    """A method of a layer as one graph, with sub-layers inlined and their params by path: `blocks.0.norm.gamma`."""
+    found = next(m for m in unit.methods if m.name == method)
+    return _graph(unit, found, found.train if mode == "train" else found.eval, inline=True)
+
+
+def lower_package(units: Sequence[typed.Unit], source: str) -> module.Package:
+    """Layers and the sub-layers they are made of, each a module; callees come before their callers."""
+    modules: dict[str, module.Module] = {}
+
+    def visit(unit: typed.Unit) -> None:
+        if unit.key in modules:
+            return
+        for child in unit.children:
+            for inner in child.units:
+                visit(inner)
+        modules[unit.key] = _module(unit)
+
+    for unit in units:
+        visit(unit)
+    return module.Package(source, modules, tuple(unit.key for unit in units))
+
+
+def _module(unit: typed.Unit) -> module.Module:
+    numbers = tuple(module.Number(n.name, n.kind, n.default) for n in unit.numbers)
+    stored: list[module.Stored] = []
+    for item in unit.stored:
+        value = None
+        if item.value is not None:
+            value = _value_graph(unit, item)
+        stored.append(module.Stored(item.kind, item.name, item.type.dtype, item.layout, value))
+    children = tuple(
+        module.Child(c.name, tuple(u.key for u in c.units),
+                     tuple({name: _scalar_graph(unit, f"{c.name}.{name}", term) for name, term in arguments.items()}
+                           for arguments in c.arguments), c.is_list)
+        for c in unit.children
+    )
+    methods = tuple(
+        module.Method(m.name, m.doc, train := _graph(unit, m, m.train, inline=False),
+                      train if m.eval is m.train else _graph(unit, m, m.eval, inline=False),
+                      {i.name: i.default for i in m.inputs if i.default is not None}, m.no_grad)
+        for m in unit.methods
+    )
+    return module.Module(unit.name, unit.key, unit.doc, numbers, unit.statics, _definitions(unit.splits), _checks(unit.checks, None),
+                         tuple(stored), children, methods, unit.span)
+
+
+def _graph(unit: typed.Unit, method: typed.Method, body: typed.Body, inline: bool) -> Graph:
+    lowering = _Lowering(inline)
+    outputs = tuple(Output(r.name, lowering(r.term), r.layout) for r in body.results)
+    own = None if inline else ""
+    updates = tuple(Update(path, lowering(term)) for path, term in body.updates if inline or "." not in path)
+    penalties = tuple(Output(path, lowering(term), ()) for path, term in body.penalties if inline or "." not in path)
+    inputs = tuple(Port(i.name, i.type, i.layout) for i in method.inputs)
+    roots = [o.node for o in (*outputs, *updates, *penalties)]
+    ports = lowering.reached(roots, {i.name for i in inputs}, (path for path, _ in body.updates if inline or "." not in path))
+    graph = Graph(
+        name=unit.name if method.name == "forward" else f"{unit.name}.{method.name}",
+        inputs=(*inputs, *ports),
+        outputs=outputs,
+        updates=updates,
+        penalties=penalties,
+        numbers=tuple(n.name for n in unit.numbers if n.kind in ("axis", "int")),
+        definitions=(),
+        checks=_checks(body.checks, own),
+        notes=Notes(lowering.spans, lowering.names, method.doc or unit.doc),
+    )
+    return _with_definitions(graph, (*unit.splits, *body.splits))
+
+
+def _value_graph(unit: typed.Unit, item: typed.Stored) -> Graph:
+    """The graph that fills a param: its inputs are the params before it and the numbers that it reads."""
+    assert item.value is not None
+    lowering = _Lowering(True)
+    output = Output(item.name, lowering(item.value), item.layout)
+    graph = Graph(f"{unit.name}.{item.name}", lowering.reached([output.node], set(), ()), (output,),
+                  numbers=tuple(n.name for n in unit.numbers if n.kind in ("axis", "int")), notes=Notes(lowering.spans, lowering.names))
+    return _with_definitions(graph, unit.splits)
+
+
+def _scalar_graph(unit: typed.Unit, name: str, term: Term) -> Graph:
+    lowering = _Lowering(True)
+    output = Output(name, lowering(term), ())
+    graph = Graph(name, lowering.reached([output.node], set(), ()), (output,),
+                  numbers=tuple(n.name for n in unit.numbers if n.kind in ("axis", "int")), notes=Notes(lowering.spans, lowering.names))
+    return _with_definitions(graph, unit.splits)
+
+
+def _definitions(splits: Iterable[typed.SplitSize]) -> tuple[Definition, ...]:
+    return tuple(Definition(s.symbol, s.whole // s.part, s.whole, s.part, s.span) for s in splits)
+
+
+def _checks(checks: Iterable[typed.EntryCheck], path: str | None) -> tuple[Check, ...]:
+    """The checks of one layer (by path), or of a whole tree (None); each once."""
+    found = (Check(c.left, c.right, c.relation, c.message, c.span) for c in checks if path is None or c.path == path)
+    return tuple(dict.fromkeys(found))
+
+
+def _with_definitions(graph: Graph, splits: Sequence[typed.SplitSize]) -> Graph:
+    """The graph with those definitions that its sizes need, directly or through one another."""
+    needed = _symbols(graph)
+    kept: list[Definition] = []
+    for definition in reversed(list(dict.fromkeys(_definitions(splits)))):
+        if definition.symbol in needed:
+            kept.append(definition)
+            needed |= definition.whole.symbols | definition.part.symbols
+    return replace(graph, definitions=tuple(reversed(kept)))
+
+
+def _symbols(graph: Graph) -> set[str]:
+    found: set[str] = set()
+    layouts = [*(p.layout for p in graph.inputs), *(o.layout for o in graph.outputs)]
+    for layout in layouts:
+        for dim in layout:
+            for axis in dim:
+                found |= axis.size.symbols
+    for check in graph.checks:
+        found |= check.left.symbols | check.right.symbols
+    for current in topological(graph.roots):
+        for axis in current.axes:
+            found |= axis.size.symbols
+        if isinstance(current.attrs, Size):
+            found |= current.attrs.symbols
+        elif isinstance(current.attrs, Axis):
+            found |= current.attrs.size.symbols
+    return found
+
+
+@dataclass
+class _Lowering:
+    """Nodes of terms already lowered, by identity, and the notes gathered on the way."""
+
+    inline: bool
+    done: dict[int, Node] = field(default_factory=dict)
+    kept: list[Term] = field(default_factory=list)  # keeps terms alive, so that no identity is used twice
+    refs: dict[str, Port] = field(default_factory=dict)
+    spans: dict[Node, Span] = field(default_factory=dict)
+    names: dict[Node, str] = field(default_factory=dict)
+    groups: dict[int, Node] = field(default_factory=dict)
+    members: int = 0
+
+    def __call__(self, term: Term) -> Node:
+        stack: list[tuple[Term, bool]] = [(term, False)]
+        while stack:
+            current, ready = stack.pop()
+            if id(current) in self.done:
+                continue
+            if not ready:
+                stack.append((current, True))
+                stack.extend((arg, False) for arg in reversed(list(self.arguments(current))) if id(arg) not in self.done)
+                continue
+            result = self.make(current)
+            self.done[id(current)] = result
+            self.kept.append(current)
+            self.spans.setdefault(result, current.span)
+        return self.done[id(term)]
+
+    def arguments(self, term: Term) -> Iterator[Term]:
+        match term:
+            case typed.Apply(args=args) | typed.Draw(args=args) | typed.CustomCall(args=args):
+                yield from args
+            case typed.Reduction(arg=arg) | typed.Expand(arg=arg):
+                yield arg
+            case typed.ReadAt(arg=arg, at=at, fill=fill):
+                yield arg
+                yield from (index for _, index, _ in at)
+                if fill is not None:
+                    yield fill
+            case typed.MemberCall(args=args, inlined=inlined):
+                yield from (inlined,) if self.inline else args
+
+    def make(self, term: Term) -> Node:
+        match term:
+            case typed.Const(value=value):
+                return build.const(value)
+            case typed.SizeValue(size=size):
+                return build.size(size)
+            case typed.AxisIndex(axis=axis):
+                return build.iota(axis)
+            case typed.Ref(path=path, role=role, type=type_, layout=layout):
+                port = self.refs.setdefault(path, Port(path, type_, layout, role))
+                self.names.setdefault(port.node, path)
+                return port.node
+            case typed.Apply(op=op, args=args):
+                return build.apply(op, *(self.done[id(arg)] for arg in args))
+            case typed.Reduction(op=op, arg=arg, over=over):
+                return build.reduce(op, self.done[id(arg)], over)
+            case typed.ReadAt(arg=arg, at=at, fill=fill):
+                indices = {axis: (self.done[id(index)], policy) for axis, index, policy in at}
+                return build.read(self.done[id(arg)], indices, self.done[id(fill)] if fill is not None else None)  # type: ignore[arg-type]
+            case typed.Expand(arg=arg, axes=axes):
+                return build.expand(self.done[id(arg)], axes)
+            case typed.Draw(kind=kind, args=args, axes=axes, serial=serial):  # type: ignore[misc]
+                return build.random(kind, (self.done[id(arg)] for arg in args), axes, serial)  # type: ignore[arg-type]
+            case typed.CustomCall():
+                return self.custom(term)
+            case typed.MemberCall():
+                return self.done[id(term.inlined)] if self.inline else self.member(term)
+
+    def custom(self, term: typed.CustomCall) -> Node:
+        call = self.groups.get(id(term.group))
+        if call is None:
+            fn = term.fn
+            body, vjp = _fn_graph(fn.name, fn.inputs, fn.body, self), _fn_graph(f"{fn.name}_grad", fn.vjp_inputs, fn.vjp, self)
+            args = tuple(self.done[id(arg)] for arg in term.args)
+            call = node("call", args, Call(body, vjp, fn.wrt, fn.stopped, fn.surrogate), Type(term.type.dtype))
+            self.groups[id(term.group)] = call
+            self.spans.setdefault(call, term.span)
+        return build.item(call, term.index, term.type)
+
+    def member(self, term: typed.MemberCall) -> Node:
+        call = self.groups.get(id(term.group))
+        if call is None:
+            self.members += 1
+            attrs = Member(term.member, term.method, term.layouts, term.result_layouts, (), self.members)
+            call = node("member", tuple(self.done[id(arg)] for arg in term.args), attrs, Type(term.type.dtype))
+            self.groups[id(term.group)] = call
+        return build.item(call, term.index, term.type)
+
+    def reached(self, roots: Sequence[Node], inputs: set[str], more: Iterable[str]) -> tuple[Port, ...]:
+        """The ports besides the method's inputs that the roots read, and buffers that are updated; as met in the source."""
+        names = {current.attrs for current in topological(roots) if current.op == "input"} | set(more)
+        return tuple(port for path, port in self.refs.items() if path in names and path not in inputs)
+
+
+def _fn_graph(name: str, inputs: Sequence[typed.TensorInput], body: typed.Body, outer: _Lowering) -> Graph:
+    """The body of a fn with a derivative of its own. What it reads besides its inputs (params, numbers) enters as ports."""
+    lowering = _Lowering(True)
+    outputs = tuple(Output(r.name, lowering(r.term), r.layout) for r in body.results)
+    own = {i.name for i in inputs}
+    ports = lowering.reached([o.node for o in outputs], own, ())
+    outer.spans.update(lowering.spans)
+    return Graph(name, (*(Port(i.name, i.type, i.layout) for i in inputs), *ports), outputs, notes=Notes(lowering.spans, lowering.names))
+
