@@ -136,7 +136,8 @@ def _inside_axes(inputs: Sequence[tree.Input], outside: Mapping[str, Dim], leadi
                 if name not in inside:
                     known = callee.find_axis(name)
                     if known is not None:
-                        callee.require_equal(chain_size(outside[name]), chain_size(known), span, codes.SIZE_MISMATCH, name=name)
+                        if callee.outside(name) != outside[name]:
+                            callee.require_equal(chain_size(outside[name]), chain_size(known), span, codes.SIZE_MISMATCH, name=name)
                         inside[name] = known
                     else:
                         inside[name] = enter(callee, name, outside[name], used, part.span, splits)

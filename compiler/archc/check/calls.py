@@ -328,8 +328,8 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
     group = object()
     layouts = tuple(bound.layouts[i.name.name] for i in inputs if i.name.name in given)
     args = tuple(given[i.name.name] for i in inputs if i.name.name in given)
-    return [MemberCall(unit, method, instance.path, args, layouts, tuple(layout for _, layout in left), k, term, term.type, expr.span,
-                       group) for k, (term, _) in enumerate(left)]
+    return [MemberCall(unit, method, instance.path, args, layouts, tuple(layout for _, layout in left),
+                       tuple(t.type for t, _ in left), k, term, term.type, expr.span, group) for k, (term, _) in enumerate(left)]
 
 
 def named(value: Value, path: str) -> Value:

@@ -129,6 +129,7 @@ class MemberCall:
     args: tuple[Term, ...]  # one for each tensor input of the method, in signature order
     layouts: tuple[Layout, ...]  # how each argument lies in memory as the callee wants it, in the caller's axes; () has size 1
     result_layouts: tuple[Layout, ...]  # how each result comes out, in the caller's axes
+    types: tuple[Type, ...]  # of all results
     index: int
     inlined: Term
     type: Type

@@ -231,7 +231,7 @@ class _Lowering:
         call = self.groups.get(id(term.group))
         if call is None:
             self.members += 1
-            attrs = Member(term.member, term.method, term.layouts, term.result_layouts, (), self.members)
+            attrs = Member(term.member, term.method, term.layouts, term.result_layouts, term.types, self.members)
             call = node("member", tuple(self.done[id(arg)] for arg in term.args), attrs, Type(term.type.dtype))
             self.groups[id(term.group)] = call
         return build.item(call, term.index, term.type)
