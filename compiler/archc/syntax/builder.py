@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from archc.diagnostics.codes import LAYER_INPUT, LIMIT, NUMBER_TOO_LARGE, PARAMETER_KIND, SPACE_OUTSIDE_HOLE, UNKNOWN_ESCAPE
+from archc.diagnostics.codes import LAYER_INPUT, NUMBER_TOO_LARGE, PARAMETER_KIND, SPACE_OUTSIDE_HOLE, UNKNOWN_ESCAPE
 from archc.diagnostics.model import Problems
-from archc.limits import LIMITS, facts
+from archc.limits import LIMITS, beyond
 from archc.syntax import tree
 from archc.syntax.lexer import Lexed, Token
 from archc.syntax.tree import Expr, Ident, Span
@@ -276,7 +276,7 @@ class Builder:
             return tree.Number(value, span)
         most = LIMITS["integer"].value
         if len(text.lstrip("0")) > len(str(most)) or int(text) > most:
-            self.problems.add(LIMIT, span, **facts("integer"))
+            beyond(self.problems, "integer", span)
             return tree.Number(0, span)
         return tree.Number(int(text), span)
 

@@ -69,17 +69,20 @@ def lex(text: str, path: str, tables: Tables) -> Lexed:
         elif kind == "NAME":
             if len(word) > longest_name:
                 kind = "name"
-        elif kind == "NUMBER":
-            if position < len(text) and (text[position].isalnum() or text[position] == "_"):
-                kind, end = "UNKNOWN", position
-                while end < len(text) and (text[end].isalnum() or text[end] == "_"):
-                    end += 1
-                word, position = text[start:end], end
+        elif kind == "NUMBER" and is_letter(text, position):
+            kind = "UNKNOWN"  # `2x`: shown as a whole
+            while is_letter(text, position):
+                position += 1
+            word = text[start:position]
         if len(tokens) >= most_tokens:
             kind = "tokens"
         add(make(Token, kind, word, start, line, start - line_start + 1))
         if kind in LIMITS:
             return out
+
+
+def is_letter(text: str, i: int) -> bool:
+    return i < len(text) and (text[i].isalnum() or text[i] == "_")
 
 
 CLOSERS = {"RPAR": "LPAR", "RSQB": "LSQB", "RBRACE": "LBRACE"}
@@ -107,7 +110,7 @@ def layout(raw: list[Token], first: int) -> list[Token]:
             goes_on = (
                 last == "LBRACE"
                 or last == "COMMA"
-                or kind in ("RBRACE", "LBRACE", "_ARROW", "$END")
+                or kind in ("RBRACE", "LBRACE", "ARROW", "$END")
                 or (kind == "NAME" and token[1] in AFTER_NEWLINE and raw[i + 1][0] in AFTER_NEWLINE[token[1]])
             )
             if not goes_on:
@@ -118,9 +121,8 @@ def layout(raw: list[Token], first: int) -> list[Token]:
             if len(open_brackets) > deepest:
                 add(token._replace(kind="nesting"))
                 return out
-        elif kind in CLOSERS and open_brackets:
-            if open_brackets[-1] == CLOSERS[kind]:
-                open_brackets.pop()
+        elif kind in CLOSERS and open_brackets and open_brackets[-1] == CLOSERS[kind]:
+            open_brackets.pop()
         add(token)
         last = kind
     return out

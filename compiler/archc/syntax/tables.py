@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archc.diagnostics.model import CompilerBug
+from archc.resources import GRAMMAR, folder
 
 FORMAT = 1
 SAVED = "arch.tables.json"
@@ -48,18 +48,9 @@ class Tables:
     ends: dict[str, int]
 
 
-def grammar_folder() -> Path:
-    """`archc/grammar` in an installed package, `grammar/` in a checkout."""
-    here = Path(__file__).resolve()
-    for folder in (here.parents[1] / "grammar", here.parents[3] / "grammar"):
-        if (folder / "arch.lark").is_file():
-            return folder
-    raise CompilerBug("archc is not installed whole: its grammar, arch.lark, is missing")
-
-
 def grammar_text() -> str:
     """The text of `arch.lark`."""
-    return (grammar_folder() / "arch.lark").read_text(encoding="utf-8")
+    return (folder(GRAMMAR) / "arch.lark").read_text(encoding="utf-8")
 
 
 def key(grammar: str) -> str:
@@ -71,7 +62,7 @@ def load() -> Tables:
     """The saved tables if they belong to this grammar, else tables made now."""
     grammar = grammar_text()
     try:
-        data = json.loads((grammar_folder() / SAVED).read_text(encoding="utf-8"))
+        data = json.loads((folder(GRAMMAR) / SAVED).read_text(encoding="utf-8"))
         if data["format"] == FORMAT and data["grammar"] == key(grammar):
             return decode(data)
     except (OSError, ValueError, KeyError, TypeError):
@@ -163,7 +154,7 @@ def encode_rule(rule: Any) -> list[Any]:
 
 def save() -> Path:
     """Write the tables beside the grammar."""
-    path = grammar_folder() / SAVED
+    path = folder(GRAMMAR) / SAVED
     data = build(grammar_text())
     lines = [f"{json.dumps(name)}: {json.dumps(value, separators=(',', ':'))}" for name, value in data.items()]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

@@ -166,9 +166,7 @@ class Repeat:
     span: Span
 
 
-Expr = Union[
-    Number, Bool, String, Name, SizeOf, ListOf, Unary, Binary, Bracketed, Call, Member, Repeat
-]
+Expr = Union[Number, Bool, String, Name, SizeOf, ListOf, Unary, Binary, Bracketed, Call, Member, Repeat]
 
 
 # ----------------------------------------------------------------------------------------------- signatures
@@ -339,9 +337,7 @@ class Store:
     span: Span
 
 
-Statement = Union[
-    Assign, Return, AxisDecl, If, When, For, Scan, State, Yield, Finally, Update, Penalty, Store
-]
+Statement = Union[Assign, Return, AxisDecl, If, When, For, Scan, State, Yield, Finally, Update, Penalty, Store]
 
 
 # --------------------------------------------------------------------------------------------- declarations
@@ -433,7 +429,21 @@ class File:
 
 
 Node = Union[
-    Expr, Statement, Declaration, Dim, Parameter, Input, Result, Argument, BracketItem, Border, Gradient, Hole, Clause, File, Ident
+    Expr,
+    Statement,
+    Declaration,
+    Dim,
+    Parameter,
+    Input,
+    Result,
+    Argument,
+    BracketItem,
+    Border,
+    Gradient,
+    Hole,
+    Clause,
+    File,
+    Ident,
 ]
 
 
