@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.passes.oracle import check_gradient, draw
 
 from archc.check.sizes import Size
 from archc.check.types import Axis, Type, layout_of
@@ -12,6 +11,7 @@ from archc.ir import build
 from archc.ir.graph import Graph, Output, Port
 from archc.ir.verify import verify
 from archc.ops.table import OPS
+from tests.passes.oracle import check_gradient, draw
 
 N, C, K = (Axis(name, Size.symbol(name)) for name in "nck")
 ROWS = [name for name, row in OPS.items()

@@ -62,7 +62,8 @@ def _settle(current: Node, by_op: dict[str, tuple[Rule, ...]], settled: set[Node
             return current
         step = _step(current, by_op)
         if step is None:
-            settled.add(current)
+            if all(arg in settled for arg in current.args):
+                settled.add(current)
             break
         current = step
     row = OPS.get(current.op)

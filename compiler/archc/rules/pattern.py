@@ -83,13 +83,13 @@ def instantiate(pattern: Pattern, bound: Binding) -> Node:
     return build.expand(args[0], axes) if pattern.op == "expand" else build.reduce(pattern.op, args[0], axes)
 
 
-def names(pattern: Pattern) -> set[str]:
-    """The names in a pattern, those of axes too."""
+def values(pattern: Pattern) -> set[str]:
+    """The names in a pattern that stand for nodes."""
     if isinstance(pattern, Any):
         return {pattern.name}
     if isinstance(pattern, Literal):
         return set()
-    return set(pattern.over or ()).union(*map(names, pattern.args))
+    return set().union(*map(values, pattern.args))
 
 
 def sets_of_axes(pattern: Pattern) -> set[str]:

@@ -23,7 +23,7 @@ from archc.diagnostics.model import CompilerBug
 from archc.ir.graph import Node
 from archc.ops.table import LANGUAGE_NAMES, OPS
 from archc.rules.keeps import Keeps
-from archc.rules.pattern import Any, Binding, Condition, Literal, Operation, Pattern, names, sets_of_axes
+from archc.rules.pattern import Any, Binding, Condition, Literal, Operation, Pattern, sets_of_axes, values
 from archc.syntax import tree
 from archc.syntax.parse import parse_expression
 
@@ -70,9 +70,10 @@ def read_rule(line: str) -> Rule:
     left, right = _pattern(parse_expression(found["left"])), _pattern(parse_expression(found["right"]))
     if not isinstance(left, Operation):
         raise ValueError(f"the left side of a rule is an operation: {line}")
-    if unbound := names(right) - names(left):
+    unbound = (values(right) - values(left)) | (sets_of_axes(right) - sets_of_axes(left))
+    if unbound:
         raise ValueError(f"the right side names what the left does not: {', '.join(sorted(unbound))}")
-    if sets_of_axes(left) & (names(left) - sets_of_axes(left)):
+    if sets_of_axes(left) & values(left):
         raise ValueError(f"one name is a value and a set of axes: {line}")
     parts = re.split(r"\s+and\s+", found["when"]) if found["when"] else []
     return Rule(found["name"], left, right, tuple((part, _condition(part)) for part in parts), Keeps(found["keeps"]), line)

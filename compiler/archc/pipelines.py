@@ -1,0 +1,53 @@
+"""Which passes run, in which order, by what the graph is for. Simplification stands wherever something was left to tidy up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from archc.passes.base import Pass
+from archc.passes.distribute import DISTRIBUTE
+from archc.passes.gradient import GRADIENT, JVP
+from archc.passes.hoist import HOIST
+from archc.passes.simplify import SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE
+
+# Graph to graph, before any target: what the value is, in the least work.
+INFERENCE: tuple[Pass, ...] = (SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+
+# The gradient of the value: taken of the simplified graph, then simplified like it.
+TRAINING: tuple[Pass, ...] = (*INFERENCE, GRADIENT, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+
+# The gradient of the gradient: the same again.
+SECOND_ORDER: tuple[Pass, ...] = (*TRAINING, GRADIENT, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+
+# The forward derivative beside the value.
+FORWARD: tuple[Pass, ...] = (*INFERENCE, JVP, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+
+MODES: dict[str, tuple[Pass, ...]] = {
+    "inference": INFERENCE, "training": TRAINING, "second-order": SECOND_ORDER, "forward": FORWARD,
+}
+
+PASSES: dict[str, Pass] = {
+    current.name: current
+    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, DISTRIBUTE, HOIST, GRADIENT, JVP)
+}
+"""Every pass by name: what `archc ir --list` shows and `--after`, `--run` take."""
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """What a compilation lets the rules assume: `exact` keeps every bit, `finite` forgets infinities and nan."""
+
+    name: str
+    simplify: Pass
+
+
+EXACT = Numerics("exact", SIMPLIFY_EXACTLY)
+DEFAULT = Numerics("default", SIMPLIFY)
+FINITE = Numerics("finite", SIMPLIFY_FINITE)
+
+
+def under(numerics: Numerics, passes: Iterable[Pass]) -> tuple[Pass, ...]:
+    """The passes with the simplification that the numerics allow; exact numerics leave out what reassociates."""
+    swapped = (numerics.simplify if current is SIMPLIFY else current for current in passes)
+    return tuple(p for p in swapped if numerics is not EXACT or p not in (DISTRIBUTE, HOIST))
