@@ -72,7 +72,7 @@ def declare(frame: Frame, name: str, size: Size | None, span: Span, splits: Spli
 
 
 def split(frame: Frame, parts: Sequence[tree.Dim], whole: Size | None, span: Span, splits: Splits) -> Dim:
-    """The axes of the parts of a split, outermost first. One open part takes its size from the whole; several are read off inputs."""
+    """The axes of the parts of a split, outermost first. One open part is sized by the whole; several are read off inputs."""
     sizes = {id(part): size_expression(part.size, frame) for part in parts if part.size is not None}
     for part in parts:
         known = frame.find_axis(part.name.name) if part.name else None

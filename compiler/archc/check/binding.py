@@ -33,8 +33,17 @@ class Binding:
     leading: Dim = ()  # in the caller's axes
 
 
-def bind(inputs: Sequence[tree.Input], given: Mapping[str, Term], items: Sequence[tree.BracketItem], callee: Frame, caller: Frame,
-         splits: axis_rules.Splits, results: Sequence[tree.Result], span: Span, opaque: bool) -> Binding:
+def bind(
+    inputs: Sequence[tree.Input],
+    given: Mapping[str, Term],
+    items: Sequence[tree.BracketItem],
+    callee: Frame,
+    caller: Frame,
+    splits: axis_rules.Splits,
+    results: Sequence[tree.Result],
+    span: Span,
+    opaque: bool,
+) -> Binding:
     """Enter a call: the arguments in the callee's axes. `opaque`: an input without brackets takes any axes as `...`."""
     binding = Binding(callee, caller, span, _explicit(inputs, results, items, callee, caller))
     outside = _outside_axes(inputs, given, binding)
@@ -48,8 +57,9 @@ def bind(inputs: Sequence[tree.Input], given: Mapping[str, Term], items: Sequenc
         elif any(dim.name is not None and dim.name.name == LEADING for dim in input_.dims):
             leading |= rest
         elif rest:
-            caller.fail(codes.EXTRA_AXES, span, name=input_.name.name, axes=caller.names_of(rest),
-                        also=[(input_.span, "declared here")])
+            caller.fail(
+                codes.EXTRA_AXES, span, name=input_.name.name, axes=caller.names_of(rest), also=[(input_.span, "declared here")]
+            )
     inside = _inside_axes(inputs, outside, leading, binding, splits)
     moved = _move_leading(leading, binding)
     binding.leading = caller.context.in_order(leading)
@@ -68,14 +78,17 @@ def bind(inputs: Sequence[tree.Input], given: Mapping[str, Term], items: Sequenc
     return binding
 
 
-def _explicit(inputs: Sequence[tree.Input], results: Sequence[tree.Result], items: Sequence[tree.BracketItem], callee: Frame,
-              caller: Frame) -> dict[str, tree.BracketItem]:
+def _explicit(
+    inputs: Sequence[tree.Input], results: Sequence[tree.Result], items: Sequence[tree.BracketItem], callee: Frame, caller: Frame
+) -> dict[str, tree.BracketItem]:
     names = {name for input_ in inputs for name in _names(input_)} | callee.axis_names()
     names |= {dim.name.name for result in results for dim in result.dims or () if dim.name}
     found: dict[str, tree.BracketItem] = {}
     for item in items:
         if item.axis.name not in names:
-            caller.fail(codes.UNKNOWN_AXIS, item.axis.span, name=item.axis.name, axes=sorted(names - {LEADING}), value="the callee")
+            caller.fail(
+                codes.UNKNOWN_AXIS, item.axis.span, name=item.axis.name, axes=sorted(names - {LEADING}), value="the callee"
+            )
         if item.value is not None and not isinstance(item.value, tree.Name):
             caller.fail(codes.BINDING_NOT_AXIS, item.span, name=item.axis.name)
         found[item.axis.name] = item
@@ -114,15 +127,22 @@ def _outside_axes(inputs: Sequence[tree.Input], given: Mapping[str, Term], bindi
                     caller.fail(codes.UNKNOWN_AXIS, item.span, name=target, axes=sorted(caller.axis_names()), value="the caller")
             chain = chain or caller.find_axis(name)
             if chain is None or not set(chain) <= term.type.axes:
-                caller.fail(codes.MISSING_AXIS, term.span if term.span.file == binding.span.file else binding.span, name=name,
-                            input=input_.name.name, axes=caller.names_of(term.type.axes), found=caller.show(term.type),
-                            also=[(input_.span, "declared here")])
+                caller.fail(
+                    codes.MISSING_AXIS,
+                    term.span if term.span.file == binding.span.file else binding.span,
+                    name=name,
+                    input=input_.name.name,
+                    axes=caller.names_of(term.type.axes),
+                    found=caller.show(term.type),
+                    also=[(input_.span, "declared here")],
+                )
             outside[name] = chain
     return outside
 
 
-def _inside_axes(inputs: Sequence[tree.Input], outside: Mapping[str, Dim], leading: set[Axis], binding: Binding,
-                 splits: axis_rules.Splits) -> dict[str, Dim]:
+def _inside_axes(
+    inputs: Sequence[tree.Input], outside: Mapping[str, Dim], leading: set[Axis], binding: Binding, splits: axis_rules.Splits
+) -> dict[str, Dim]:
     """The callee's axes for every bound name: the caller's own where that is safe, private copies where it is not."""
     callee, span = binding.callee, binding.span
     inside: dict[str, Dim] = {}
@@ -137,7 +157,9 @@ def _inside_axes(inputs: Sequence[tree.Input], outside: Mapping[str, Dim], leadi
                     known = callee.find_axis(name)
                     if known is not None:
                         if callee.outside(name) != outside[name]:
-                            callee.require_equal(chain_size(outside[name]), chain_size(known), span, codes.SIZE_MISMATCH, name=name)
+                            callee.require_equal(
+                                chain_size(outside[name]), chain_size(known), span, codes.SIZE_MISMATCH, name=name
+                            )
                         inside[name] = known
                     else:
                         inside[name] = enter(callee, name, outside[name], used, part.span, splits)
@@ -146,8 +168,9 @@ def _inside_axes(inputs: Sequence[tree.Input], outside: Mapping[str, Dim], leadi
                         binding.exits.append((inside[name], outside[name]))
                 if part.size is not None:
                     size = axis_rules.size_expression(part.size, callee)
-                    callee.require_equal(chain_size(inside[name]), size, span, codes.SIZE_MISMATCH, name=name,
-                                         also=[(part.span, "declared here")])
+                    callee.require_equal(
+                        chain_size(inside[name]), size, span, codes.SIZE_MISMATCH, name=name, also=[(part.span, "declared here")]
+                    )
     return inside
 
 
@@ -168,9 +191,7 @@ def enter(callee: Frame, name: str, outside: Dim, used: set[Axis], span: Span, s
                     callee.axes[key] = tuple(axis if a == part else a for a in chain)
             callee.define_axis(name, outside, span)
     callee.outer[name] = outside
-    chain = callee.find_axis(name)
-    assert chain is not None
-    return chain
+    return callee.axes[name]
 
 
 def _move_leading(leading: set[Axis], binding: Binding) -> dict[Axis, Axis]:
@@ -197,8 +218,13 @@ def _argument_layout(input_: tree.Input, term: Term, outside: Mapping[str, Dim],
     return tuple(layout)
 
 
-def leave(binding: Binding, terms: Sequence[Term], results: Sequence[tree.Result], inputs: Sequence[tree.Input],
-          splits: axis_rules.Splits) -> list[tuple[Term, Layout]]:
+def leave(
+    binding: Binding,
+    terms: Sequence[Term],
+    results: Sequence[tree.Result],
+    inputs: Sequence[tree.Input],
+    splits: axis_rules.Splits,
+) -> list[tuple[Term, Layout]]:
     """Leave a call: results in the caller's axes, with their layouts there."""
     if not results:
         return [_leave_unstated(binding, term) for term in terms]
@@ -209,16 +235,29 @@ def leave(binding: Binding, terms: Sequence[Term], results: Sequence[tree.Result
     return left
 
 
-def state(frame: Frame, term: Term, result: tree.Result, inputs: Sequence[tree.Input], splits: axis_rules.Splits) -> tuple[Term, Layout]:
+def state(
+    frame: Frame, term: Term, result: tree.Result, inputs: Sequence[tree.Input], splits: axis_rules.Splits
+) -> tuple[Term, Layout]:
     """A result as its signature states it: no other axes, and repeated along those that it lacks."""
     layout = result_layout(frame, result, inputs, splits)
     stated = frozenset(axis for dim in layout for axis in dim)
     if extra := term.type.axes - stated:
-        frame.fail(codes.RESULT_AXES, term.span, axes=frame.names_of(extra), found=frame.show(term.type),
-                   expected="[" + ", ".join(frame.names_of(stated)) + "]", also=[(result.span, "the result is declared here")])
+        frame.fail(
+            codes.RESULT_AXES,
+            term.span,
+            axes=frame.names_of(extra),
+            found=frame.show(term.type),
+            expected="[" + ", ".join(frame.names_of(stated)) + "]",
+            also=[(result.span, "the result is declared here")],
+        )
     if result.dtype is not None and result.dtype.name != term.type.dtype:
-        frame.fail(codes.RESULT_DTYPE, term.span, found=term.type.dtype, expected=result.dtype.name,
-                   also=[(result.span, "the result is declared here")])
+        frame.fail(
+            codes.RESULT_DTYPE,
+            term.span,
+            found=term.type.dtype,
+            expected=result.dtype.name,
+            also=[(result.span, "the result is declared here")],
+        )
     return expand(term, stated), layout
 
 
@@ -235,8 +274,9 @@ def result_layout(frame: Frame, result: tree.Result, inputs: Sequence[tree.Input
     return axis_rules.layout(frame, dims, splits)
 
 
-def _leave_stated(binding: Binding, term: Term, layout: Layout, result: tree.Result,
-                  inputs: Sequence[tree.Input]) -> tuple[Term, Layout]:
+def _leave_stated(
+    binding: Binding, term: Term, layout: Layout, result: tree.Result, inputs: Sequence[tree.Input]
+) -> tuple[Term, Layout]:
     dims = result.dims
     if result.like is not None:
         dims = next(i.dims for i in inputs if i.name.name == result.like.name)
@@ -266,15 +306,14 @@ def _outer_chain(binding: Binding, chain: Dim, dim: tree.Dim) -> Dim:
     """The caller's axes for one dimension of a result."""
     caller, callee = binding.caller, binding.callee
     if dim.name is None:
-        return tuple(axis for part in dim.parts if part.name
-                     for axis in _outer_chain(binding, callee.chain(part.name), part))
+        return tuple(axis for part in dim.parts if part.name for axis in _outer_chain(binding, callee.chain(part.name), part))
     name = dim.name.name
     for inside, outside in binding.exits:
         if inside == chain:
             return outside
-    known = callee.outside(name)
-    if known is not None:
-        return known
+    bound = callee.outside(name)
+    if bound is not None:
+        return bound
     if chain == caller.find_axis(name) and name not in binding.explicit:
         return chain
     item = binding.explicit.get(name)
@@ -283,8 +322,14 @@ def _outer_chain(binding: Binding, chain: Dim, dim: tree.Dim) -> Dim:
     if existing is None:
         caller.define_axis(target, chain, binding.span)
         return chain
-    caller.require_equal(chain_size(chain), chain_size(existing), binding.span, codes.RESULT_SIZE, name=target,
-                         also=[(dim.span, "the result's size is declared here")])
+    caller.require_equal(
+        chain_size(chain),
+        chain_size(existing),
+        binding.span,
+        codes.RESULT_SIZE,
+        name=target,
+        also=[(dim.span, "the result's size is declared here")],
+    )
     return existing
 
 

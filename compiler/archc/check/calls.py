@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-
+from archc.check import arguments as arguments_of
 from archc.check import axes as axis_rules
 from archc.check import binding, expressions, initial, layers, statements
 from archc.check.frame import INITIALISERS, Frame, Stop
+from archc.check.sizes import Size
 from archc.check.terms import apply, as_term, axis_index, const, describe, is_term
 from archc.check.typed import Draw, MemberCall, ReadAt, Reduction, Term
 from archc.check.types import Axis, Type
@@ -27,7 +28,7 @@ def call(expr: tree.Call, frame: Frame) -> Value:
     callee = expressions.evaluate(expr.callee, frame)
     items: Items = ()
     if isinstance(callee, Bound):
-        callee, items = callee.value, callee.items
+        items, callee = callee.items, callee.value
     if isinstance(callee, OpRef):
         return _operation(callee, items, isinstance(expr.callee, tree.Bracketed), expr, frame)
     if isinstance(callee, BuiltinRef):
@@ -49,8 +50,13 @@ def member(base: Value, name: tree.Ident, frame: Frame) -> Value:
         if method is not None:
             owner = layers.open_child(base, frame)
             return FnRef(base.of.declared, method, owner)
-        frame.fail(codes.UNKNOWN_MEMBER, name.span, name=name.name, layer=base.of.layer.name.name,
-                   names=[m.name.name for m in base.of.layer.methods])
+        frame.fail(
+            codes.UNKNOWN_MEMBER,
+            name.span,
+            name=name.name,
+            layer=base.of.layer.name.name,
+            names=[m.name.name for m in base.of.layer.methods],
+        )
     frame.fail(codes.NO_MEMBERS, name.span, name=name.name, what=describe(base))
 
 
@@ -85,9 +91,9 @@ def _fold(row: str, values: Sequence[Value]) -> Value | None:
     if row in ("maximum", "minimum") and len(values) == 2:
         a, b = values
         if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
-            return (max if row == "maximum" else min)(a, b)  # type: ignore[type-var,return-value]
+            return (max if row == "maximum" else min)(a, b)  # type: ignore[type-var]
         if row == "maximum" and all(isinstance(v, (SizeVal, int)) and not isinstance(v, bool) for v in values):
-            sizes = [v.size if isinstance(v, SizeVal) else axis_rules.Size.of(v) for v in values]  # type: ignore[arg-type]
+            sizes = [v.size if isinstance(v, SizeVal) else Size.of(v) for v in values]  # type: ignore[arg-type]
             return SizeVal(sizes[0].largest(sizes[1]))
     if row == "to_float" and isinstance(values[0], (int, float)) and not isinstance(values[0], bool):
         return float(values[0])
@@ -104,15 +110,22 @@ def reduce(row: str, items: Items, arg: Term, span: Span, frame: Frame) -> Term:
         if item.axis.name == "...":
             chain = tuple(axis for axis in chain if axis in arg.type.axes)
         elif not set(chain) <= arg.type.axes:
-            frame.fail(codes.UNKNOWN_AXIS, item.axis.span, name=item.axis.name, axes=frame.names_of(arg.type.axes), value="this value")
+            frame.fail(
+                codes.UNKNOWN_AXIS, item.axis.span, name=item.axis.name, axes=frame.names_of(arg.type.axes), value="this value"
+            )
         if over & set(chain):
             frame.fail(codes.AXIS_TWICE, item.span, name=item.axis.name)
         over |= set(chain)
     op = OPS[row]
     wanted = {"f": ("float", "int"), "n": ("float", "int"), "b": ("bool",)}[op.dtypes[0]]
     if arg.type.dtype not in wanted:
-        frame.fail(codes.WRONG_DTYPE, arg.span, expected="a bool" if wanted == ("bool",) else "a number", found=frame.show(arg.type),
-                   name=op.language or row)
+        frame.fail(
+            codes.WRONG_DTYPE,
+            arg.span,
+            expected="a bool" if wanted == ("bool",) else "a number",
+            found=frame.show(arg.type),
+            name=op.language or row,
+        )
     if row == "argmax" and len(over) != 1:
         frame.fail(codes.ONE_AXIS, span, name=row)
     dtype = op.result(("float" if op.dtypes[0] == "f" else arg.type.dtype,))
@@ -165,12 +178,17 @@ def _cat(items: Items, expr: tree.Call, frame: Frame) -> Value:
         frame.fail(codes.WRONG_ARGUMENT_COUNT, expr.span, name="cat", expected=len(parts), found=len(terms))
     span = expr.span
     index = axis_index(chain, span)
-    start = axis_rules.Size.of(0)
-    pieces: list[tuple[Term, axis_rules.Size]] = []
+    start = Size.of(0)
+    pieces: list[tuple[Term, Size]] = []
     for term, part in zip(terms, parts, strict=True):
         if len(part) != 1 or part[0] not in term.type.axes:
-            frame.fail(codes.UNKNOWN_AXIS, term.span, name=frame.axis_name(part[0]), axes=frame.names_of(term.type.axes),
-                       value="this value")
+            frame.fail(
+                codes.UNKNOWN_AXIS,
+                term.span,
+                name=frame.axis_name(part[0]),
+                axes=frame.names_of(term.type.axes),
+                value="this value",
+            )
         at = index if start.constant == 0 else apply("sub", [index, as_term(SizeVal(start), span, frame)], span, frame)
         zero = const(False if term.type.dtype == "bool" else 0 if term.type.dtype == "int" else 0.0, span)
         axes = (term.type.axes - {part[0]}) | set(chain)
@@ -200,8 +218,9 @@ def repeat(expr: tree.Repeat, frame: Frame) -> Value:
 
 
 # ------------------------------------------------------------------------------------------------- functions
-def arguments(signature: Sequence[tree.Parameter | tree.Input], expr: tree.Call, name: str, frame: Frame,
-              declared: Span) -> dict[str, tree.Argument]:
+def arguments(
+    signature: Sequence[tree.Parameter | tree.Input], expr: tree.Call, name: str, frame: Frame, declared: Span
+) -> dict[str, tree.Argument]:
     """The written arguments by the name of what they stand for. Reports unknown, doubled and surplus ones."""
     found: dict[str, tree.Argument] = {}
     names = [entry.name.name for entry in signature]
@@ -209,15 +228,27 @@ def arguments(signature: Sequence[tree.Parameter | tree.Input], expr: tree.Call,
     for argument in expr.arguments:
         if argument.name is None:
             if position >= len(names):
-                frame.fail(codes.WRONG_ARGUMENT_COUNT, argument.span, name=name, expected=len(names), found=len(expr.arguments),
-                           also=[(declared, "declared here")])
+                frame.fail(
+                    codes.WRONG_ARGUMENT_COUNT,
+                    argument.span,
+                    name=name,
+                    expected=len(names),
+                    found=len(expr.arguments),
+                    also=[(declared, "declared here")],
+                )
             key = names[position]
             position += 1
         else:
             key = argument.name.name
             if key not in names:
-                frame.fail(codes.UNKNOWN_ARGUMENT, argument.name.span, name=key, names=names, callee=name,
-                           also=[(declared, "declared here")])
+                frame.fail(
+                    codes.UNKNOWN_ARGUMENT,
+                    argument.name.span,
+                    name=key,
+                    names=names,
+                    callee=name,
+                    also=[(declared, "declared here")],
+                )
         if key in found:
             frame.fail(codes.ARGUMENT_TWICE, argument.span, name=key, callee=name)
         found[key] = argument
@@ -236,7 +267,7 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
     for entry in fn.signature:
         argument = written.get(entry.name.name)
         if isinstance(entry, tree.Parameter):
-            value = layers.parameter(entry, argument.value if argument else None, frame, callee, expr.span)
+            value = arguments_of.parameter(entry, argument.value if argument else None, frame, callee, expr.span)
             if isinstance(value, AxisRef):
                 axes_given[entry.name.name] = value
             else:
@@ -246,16 +277,18 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
         elif entry.default is not None:
             given[entry.name.name] = expressions.term(entry.default, callee)
         else:
-            frame.fail(codes.MISSING_ARGUMENT, expr.span, name=entry.name.name, callee=fn.name.name,
-                       also=[(entry.span, "declared here")])
+            frame.fail(
+                codes.MISSING_ARGUMENT, expr.span, name=entry.name.name, callee=fn.name.name, also=[(entry.span, "declared here")]
+            )
     inputs = [entry for entry in fn.signature if isinstance(entry, tree.Input)]
     splits = axis_rules.splits_in([fn], callee)
     used: set[Axis] = set()
     for name, axis in axes_given.items():
         used |= set(binding.enter(callee, name, axis.chain, used, expr.span, splits))
     bound = binding.bind(inputs, given, items, callee, frame, splits, fn.results, expr.span, opaque=False)
-    bound.exits.extend((callee.chain(tree.Ident(n, expr.span)), a.chain) for n, a in axes_given.items()
-                       if callee.axes[n] != a.chain)
+    bound.exits.extend(
+        (callee.chain(tree.Ident(n, expr.span)), a.chain) for n, a in axes_given.items() if callee.axes[n] != a.chain
+    )
     check_dtypes(inputs, bound.arguments, frame, expr.span)
     context.calls.append(expr.span)
     try:
@@ -282,8 +315,14 @@ def check_dtypes(inputs: Sequence[tree.Input], given: Mapping[str, Term], frame:
             continue
         found = given[input_.name.name].type.dtype
         if found != input_.dtype.name and not (found == "int" and input_.dtype.name == "float"):
-            frame.fail(codes.WRONG_DTYPE, span, name=input_.name.name, expected=f"{input_.dtype.name} values",
-                       found=f"{found} values", also=[(input_.span, "declared here")])
+            frame.fail(
+                codes.WRONG_DTYPE,
+                span,
+                name=input_.name.name,
+                expected=f"{input_.dtype.name} values",
+                found=f"{found} values",
+                also=[(input_.span, "declared here")],
+            )
 
 
 # ------------------------------------------------------------------------------------------------ sub-layers
@@ -304,8 +343,13 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
         if argument is not None:
             given[entry.name.name] = expressions.term(argument.value, frame)
         elif entry.default is None:
-            frame.fail(codes.MISSING_ARGUMENT, expr.span, name=entry.name.name, callee=layer.name.name,
-                       also=[(entry.span, "declared here")])
+            frame.fail(
+                codes.MISSING_ARGUMENT,
+                expr.span,
+                name=entry.name.name,
+                callee=layer.name.name,
+                also=[(entry.span, "declared here")],
+            )
     callee = Frame(context, instance.of.declared.file, owner, owner.path)
     bound = binding.bind(inputs, given, items, callee, frame, owner.splits, fn.results, expr.span, opaque=True)
     check_dtypes(inputs, bound.arguments, frame, expr.span)
@@ -328,8 +372,23 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
     group = object()
     layouts = tuple(bound.layouts[i.name.name] for i in inputs if i.name.name in given)
     args = tuple(given[i.name.name] for i in inputs if i.name.name in given)
-    return [MemberCall(unit, method, instance.path, args, layouts, tuple(layout for _, layout in left),
-                       tuple(t.type for t, _ in left), k, term, term.type, expr.span, group) for k, (term, _) in enumerate(left)]
+    return [
+        MemberCall(
+            unit,
+            method,
+            instance.path,
+            args,
+            layouts,
+            tuple(layout for _, layout in left),
+            tuple(t.type for t, _ in left),
+            k,
+            term,
+            term.type,
+            expr.span,
+            group,
+        )
+        for k, (term, _) in enumerate(left)
+    ]
 
 
 def named(value: Value, path: str) -> Value:
@@ -339,5 +398,3 @@ def named(value: Value, path: str) -> Value:
     if isinstance(value, tuple):
         return tuple(named(item, f"{path}.{position}") for position, item in enumerate(value))
     return value
-
-

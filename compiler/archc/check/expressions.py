@@ -8,19 +8,45 @@ from collections.abc import Callable
 from archc.check import calls, reads
 from archc.check.frame import Frame, Stop
 from archc.check.sizes import Size
-from archc.check.terms import apply, as_term, const, describe, is_term
+from archc.check.terms import apply, as_term, describe, is_term
 from archc.check.typed import Term
-from archc.check.values import POISON, AxisRef, Bound, BuiltinRef, FnRef, Instance, OpRef, Poison, SizeVal, Value, chain_size
+from archc.check.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, OpRef, Poison, SizeVal, Value, chain_size
 from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span
 
-OPERATORS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
-             "<=": "le", ">": "gt", ">=": "ge", "and": "and", "or": "or"}
+OPERATORS = {
+    "+": "add",
+    "-": "sub",
+    "*": "mul",
+    "/": "div",
+    "//": "floordiv",
+    "%": "mod",
+    "==": "eq",
+    "!=": "ne",
+    "<": "lt",
+    "<=": "le",
+    ">": "gt",
+    ">=": "ge",
+    "and": "and",
+    "or": "or",
+}
 STATIC: dict[str, Callable[..., object]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv, "%": operator.mod,
-    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-    "^": operator.pow, "and": lambda a, b: a and b, "or": lambda a, b: a or b,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "^": operator.pow,
+    "and": lambda a, b: a and b,
+    "or": lambda a, b: a or b,
 }
 LARGEST_STATIC = 2**63
 
@@ -28,13 +54,13 @@ LARGEST_STATIC = 2**63
 def evaluate(expr: tree.Expr, frame: Frame) -> Value:
     """The value of an expression. Raises Stop where a problem was reported."""
     match expr:
-        case tree.Number(value) | tree.Bool(value) | tree.String(value):
-            return value
+        case tree.Number() | tree.Bool() | tree.String():
+            return expr.value
         case tree.Name():
-            value = frame.find(expr)
-            if isinstance(value, Poison):
+            found = frame.find(expr)
+            if isinstance(found, Poison):
                 raise Stop
-            return value
+            return found
         case tree.SizeOf(axis):
             return _size_of(axis, frame)
         case tree.ListOf(items):
@@ -171,10 +197,3 @@ def static(expr: tree.Expr, frame: Frame, what: str) -> Value:
     if is_term(value):
         frame.fail(codes.NOT_STATIC, expr.span, what=what)
     return value
-
-
-def poison() -> Poison:
-    return POISON
-
-
-__all__ = ["const", "evaluate", "static", "term"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from archc.check.program import SourceFile
 from archc.check.sizes import Size
 from archc.check.typed import EntryCheck, Ref, SplitSize, Term
-from archc.check.types import LEADING, Axis, Dim, Type
+from archc.check.types import LEADING, Axis, Dim, Layout, Type
 from archc.check.values import AxisRef, BuiltinRef, FnRef, LayerClass, OpRef, Value, chain_size
 from archc.diagnostics import codes
 from archc.diagnostics.model import Kind, Place, Problems
@@ -19,16 +19,26 @@ from archc.syntax import tree
 from archc.syntax.tree import Span
 
 if TYPE_CHECKING:
-    from archc.check.layers import Registry
+    from archc.check.units import Registry
 
 
-class Stop(Exception):  # noqa: N818 - not an error: it leaves one statement
+class Stop(Exception):
     """Leaves the statement being checked after a problem was reported; checking goes on with the next one."""
 
 
 INITIALISERS = {
-    "normal", "uniform", "trunc_normal", "kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal",
-    "lecun_normal", "orthogonal", "eye", "dirac", "sparse",
+    "normal",
+    "uniform",
+    "trunc_normal",
+    "kaiming_uniform",
+    "kaiming_normal",
+    "xavier_uniform",
+    "xavier_normal",
+    "lecun_normal",
+    "orthogonal",
+    "eye",
+    "dirac",
+    "sparse",
 }
 BUILTINS = {"dropout", "range", "cat"} | INITIALISERS
 
@@ -93,7 +103,7 @@ class Frame:
         self.outer: dict[str, Dim] = {}  # for an axis that stands for axes of the caller: those
         self.sums: dict[str, list[Dim]] = {}  # for `axis z = a + b`: the axes whose elements follow each other
         self.leading: frozenset[Axis] = frozenset()
-        self.initial: Dim | None = None  # the axes of the param whose initialiser is being read, in order
+        self.initial: Layout | None = None  # the dimensions of the param whose initialiser is being read
 
     # -- names ---------------------------------------------------------------------------------------------------
     def find_axis(self, name: str) -> Dim | None:
@@ -200,7 +210,7 @@ class Frame:
             frame = frame.parent
         return axis.name
 
-    def show(self, type: Type) -> str:  # noqa: A002
+    def show(self, type: Type) -> str:
         names = sorted({self.axis_name(axis) for axis in type.axes}, key=lambda n: (n != LEADING, n))
         prefix = "" if type.dtype == "float" else f"{type.dtype} "
         return f"{prefix}[{', '.join(names)}]"
@@ -209,8 +219,9 @@ class Frame:
         return sorted({self.axis_name(axis) for axis in axes})
 
     # -- sizes ---------------------------------------------------------------------------------------------------
-    def require_equal(self, left: Size, right: Size, at: Span, kind: Kind, also: Sequence[tuple[Place, str]] = (),
-                      **facts: object) -> None:
+    def require_equal(
+        self, left: Size, right: Size, at: Span, kind: Kind, also: Sequence[tuple[Place, str]] = (), **facts: object
+    ) -> None:
         """Two sizes that must agree: nothing if they do, a problem if they cannot, else a check when the graph is entered."""
         if left == right:
             return
@@ -236,4 +247,3 @@ def nonnegative(size: Size) -> bool:
 def _positive(size: Size) -> bool:
     """Provably above zero, so that two sizes with this difference never agree."""
     return nonnegative(size) and any(monomial == () for monomial, _ in size.terms)
-

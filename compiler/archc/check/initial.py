@@ -19,9 +19,20 @@ from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span
 
-ARITY = {"normal": (1, 2), "uniform": (1, 2), "trunc_normal": (1, 4), "kaiming_uniform": (0, 1), "kaiming_normal": (0, 1),
-         "xavier_uniform": (0, 1), "xavier_normal": (0, 1), "lecun_normal": (0, 0), "orthogonal": (0, 1), "eye": (0, 0),
-         "dirac": (0, 0), "sparse": (1, 2)}
+ARITY = {
+    "normal": (1, 2),
+    "uniform": (1, 2),
+    "trunc_normal": (1, 4),
+    "kaiming_uniform": (0, 1),
+    "kaiming_normal": (0, 1),
+    "xavier_uniform": (0, 1),
+    "xavier_normal": (0, 1),
+    "lecun_normal": (0, 0),
+    "orthogonal": (0, 1),
+    "eye": (0, 0),
+    "dirac": (0, 0),
+    "sparse": (1, 2),
+}
 
 
 def draw(name: str, items: Sequence[tree.BracketItem], expr: tree.Call, frame: Frame) -> Term:
@@ -49,8 +60,9 @@ def _dims(frame: Frame) -> tuple[Dim, ...] | None:
 class _Maker:
     """One initialiser with what it needs at hand."""
 
-    def __init__(self, name: str, items: Sequence[tree.BracketItem], args: list[Term], dims: tuple[Dim, ...], span: Span,
-                 frame: Frame) -> None:
+    def __init__(
+        self, name: str, items: Sequence[tree.BracketItem], args: list[Term], dims: tuple[Dim, ...], span: Span, frame: Frame
+    ) -> None:
         self.name, self.items, self.args, self.dims, self.span, self.frame = name, items, args, dims, span, frame
         self.axes = tuple(axis for dim in dims for axis in dim)
 

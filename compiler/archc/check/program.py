@@ -65,8 +65,9 @@ class Program:
         return Program(root, files) if root else None
 
 
-def _load(text: str, path: str, module: str, resolve: Resolve, problems: Problems, files: dict[str, SourceFile],
-          above: tuple[str, ...]) -> SourceFile | None:
+def _load(
+    text: str, path: str, module: str, resolve: Resolve, problems: Problems, files: dict[str, SourceFile], above: tuple[str, ...]
+) -> SourceFile | None:
     parsed = parse(text, path, problems)
     if parsed is None:
         return None
@@ -76,8 +77,9 @@ def _load(text: str, path: str, module: str, resolve: Resolve, problems: Problem
         if not isinstance(node, tree.Import):
             name = node.name.name
             if name in file.own:
-                problems.add(codes.DECLARED_TWICE, node.name.span, name=name,
-                             also=[(file.own[name].node.name.span, "first declared here")])
+                problems.add(
+                    codes.DECLARED_TWICE, node.name.span, name=name, also=[(file.own[name].node.name.span, "first declared here")]
+                )
             else:
                 file.own[name] = Declared(node, file)
     file.scope.update(file.own)
@@ -87,16 +89,27 @@ def _load(text: str, path: str, module: str, resolve: Resolve, problems: Problem
     return file
 
 
-def _import(node: tree.Import, file: SourceFile, resolve: Resolve, problems: Problems, files: dict[str, SourceFile],
-            above: tuple[str, ...]) -> None:
+def _import(
+    node: tree.Import,
+    file: SourceFile,
+    resolve: Resolve,
+    problems: Problems,
+    files: dict[str, SourceFile],
+    above: tuple[str, ...],
+) -> None:
     found = resolve(node.dotted, file.path)
     if found is None:
-        problems.add(codes.IMPORT_UNKNOWN, node.span, name=node.dotted, others=[],
-                     places="below this file's folder, and in the standard library")
+        problems.add(
+            codes.IMPORT_UNKNOWN,
+            node.span,
+            name=node.dotted,
+            others=[],
+            places="below this file's folder, and in the standard library",
+        )
         return
     path, text = found
     if path in above:
-        problems.add(codes.IMPORT_CYCLE, node.span, name=node.dotted, path=" imports ".join([*above[above.index(path):], path]))
+        problems.add(codes.IMPORT_CYCLE, node.span, name=node.dotted, path=" imports ".join([*above[above.index(path) :], path]))
         return
     imported = files.get(path) or _load(text, path, node.dotted, resolve, problems, files, above)
     if imported is None:
@@ -104,8 +117,13 @@ def _import(node: tree.Import, file: SourceFile, resolve: Resolve, problems: Pro
     for name, declared in imported.own.items():
         other = file.scope.get(name)
         if other is not None and other is not declared:
-            problems.add(codes.IMPORT_CLASH, node.span, name=name, module=node.dotted,
-                         also=[(other.node.name.span, "the other one is declared here")])
+            problems.add(
+                codes.IMPORT_CLASH,
+                node.span,
+                name=name,
+                module=node.dotted,
+                also=[(other.node.name.span, "the other one is declared here")],
+            )
         else:
             file.scope[name] = declared
 

@@ -81,7 +81,7 @@ def _policy(item: tree.BracketItem, frame: Frame) -> tuple[Policy, Term | None]:
         name = expressions.static(border.value, frame, "the border of a read")
         if name not in BORDERS:
             frame.fail(codes.UNKNOWN_BORDER, border.value.span, name=name, borders=sorted(BORDERS))
-        policy: Policy = BORDERS[name]  # type: ignore[index,assignment]
+        policy: Policy = BORDERS[name]  # type: ignore[assignment]
         return policy, const(0, border.span) if policy == "fill" else None
     return border.kind, None
 
@@ -114,8 +114,14 @@ def _same_size(chain: Dim, other: Dim, item: tree.BracketItem, frame: Frame) -> 
     """`k[t = s]` renames: a bare axis on the right should be no longer than the operand's."""
     difference = (chain_size(chain) - chain_size(other)).constant
     if difference is not None and difference < 0:
-        frame.fail(codes.INDEX_OUTSIDE, item.span, name=item.axis.name, size=chain_size(chain), low=Size.of(0),
-                   high=chain_size(other) - 1)
+        frame.fail(
+            codes.INDEX_OUTSIDE,
+            item.span,
+            name=item.axis.name,
+            size=chain_size(chain),
+            low=Size.of(0),
+            high=chain_size(other) - 1,
+        )
 
 
 def _through_split(chain: Dim, index: Term, policy: Policy, item: tree.BracketItem, frame: Frame) -> list[At]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from archc.check import arguments, binding, statements, units
 from archc.check import axes as axis_rules
-from archc.check import binding, layers, statements
 from archc.check.frame import Frame, Stop
 from archc.check.program import Declared, Program
 from archc.check.sizes import Size
 from archc.check.terms import as_term, is_term
 from archc.check.typed import Ref, Unit
 from archc.check.types import Axis, Type
-from archc.check.values import LayerClass, SizeVal, Value
+from archc.check.values import RUN_TIME, LayerClass, SizeVal, Value
 from archc.diagnostics import codes
 from archc.diagnostics.model import Problems
 from archc.syntax import tree
@@ -21,7 +21,7 @@ from archc.syntax import tree
 def check(program: Program, problems: Problems) -> None:
     """Report what is wrong with the declarations of the root file. A static parameter without a default leaves a declaration to
     be checked where it is used."""
-    registry = layers.Registry(program, problems)
+    registry = units.Registry(program, problems)
     for declared in program.root.own.values():
         if isinstance(declared.node, tree.Layer):
             if all(_has_value(p) for p in declared.node.parameters):
@@ -37,26 +37,26 @@ def check(program: Program, problems: Problems) -> None:
 
 
 def _has_value(entry: tree.Parameter) -> bool:
-    run_time = not entry.static and entry.kind.name in layers.RUN_TIME
+    run_time = not entry.static and entry.kind.name in RUN_TIME
     return run_time or entry.default is not None
 
 
-def default_statics(declared: Declared, registry: layers.Registry) -> dict[str, Value]:
+def default_statics(declared: Declared, registry: units.Registry) -> dict[str, Value]:
     """The static choices that a layer makes by its defaults."""
     assert isinstance(declared.node, tree.Layer)
     frame = Frame(registry.context(), declared.file)
     chosen: dict[str, Value] = {}
     for entry in declared.node.parameters:
-        if (entry.static or entry.kind.name not in layers.RUN_TIME) and entry.default is not None:
+        if (entry.static or entry.kind.name not in RUN_TIME) and entry.default is not None:
             try:
-                value = layers.parameter(entry, None, frame, frame, entry.span)
+                value = arguments.parameter(entry, None, frame, frame, entry.span)
                 chosen[entry.name.name] = frame.values[entry.name.name] = value
             except Stop:
                 continue
     return chosen
 
 
-def fn_by_itself(declared: Declared, registry: layers.Registry) -> None:
+def fn_by_itself(declared: Declared, registry: units.Registry) -> None:
     fn = declared.node
     assert isinstance(fn, tree.Fn)
     context = registry.context(training=True)
@@ -68,8 +68,8 @@ def fn_by_itself(declared: Declared, registry: layers.Registry) -> None:
             inputs.append(entry)
             continue
         name, kind = entry.name.name, entry.kind.name
-        if entry.static or kind not in layers.RUN_TIME:
-            frame.values[name] = layers.parameter(entry, None, frame, frame, entry.span)
+        if entry.static or kind not in RUN_TIME:
+            frame.values[name] = arguments.parameter(entry, None, frame, frame, entry.span)
         elif kind == "axis":
             context.taken.add(name)
             axis = Axis(name, Size.symbol(name))
@@ -80,7 +80,7 @@ def fn_by_itself(declared: Declared, registry: layers.Registry) -> None:
         else:
             frame.values[name] = Ref(name, "number", Type("bool" if kind == "bool" else "float"), (), entry.span)
     for entry in inputs:
-        layers.root_input(entry, frame, splits)
+        units.root_input(entry, frame, splits)
     if fn.gradient is not None:
         given = {i.name.name: v for i in inputs if is_term(v := frame.values[i.name.name])}
         results = statements.custom_gradient(fn, inputs, given, frame)  # type: ignore[arg-type]
@@ -97,10 +97,10 @@ def elaborate(program: Program, layer: str, statics: Mapping[str, object], probl
         names = [d.name for d in program.root.scope.values() if isinstance(d.node, tree.Layer)]
         problems.add(codes.UNKNOWN_LAYER, None, name=layer, names=names, path=program.root.path)
         return None
-    registry = layers.Registry(program, problems)
+    registry = units.Registry(program, problems)
     chosen = default_statics(declared, registry)
     frame = Frame(registry.context(), declared.file)
-    entries = {p.name.name: p for p in declared.node.parameters if p.static or p.kind.name not in layers.RUN_TIME}
+    entries = {p.name.name: p for p in declared.node.parameters if p.static or p.kind.name not in RUN_TIME}
     for name, value in statics.items():
         if name not in entries:
             problems.add(codes.UNKNOWN_STATIC, None, name=name, names=sorted(entries), layer=layer)
@@ -113,7 +113,7 @@ def elaborate(program: Program, layer: str, statics: Mapping[str, object], probl
                 value = root.find(tree.Name(value, entry.span))
             elif isinstance(value, list):
                 value = tuple(value)
-            chosen[name] = layers.coerce(entry, value, entry.span, frame)  # type: ignore[arg-type]
+            chosen[name] = arguments.coerce(entry, value, entry.span, frame)  # type: ignore[arg-type]
         except Stop:
             continue
     missing = [name for name in entries if name not in chosen]
@@ -122,5 +122,3 @@ def elaborate(program: Program, layer: str, statics: Mapping[str, object], probl
     if missing or problems.errors:
         return None
     return registry.unit(LayerClass(declared), chosen)
-
-

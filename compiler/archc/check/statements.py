@@ -8,7 +8,7 @@ from archc.check import axes as axis_rules
 from archc.check import calls, expressions
 from archc.check.frame import Context, Frame, Stop
 from archc.check.terms import apply, as_term, expand, is_term
-from archc.check.typed import Body, CustomCall, Function, Ref, Reduction, TensorInput, TensorResult, Term
+from archc.check.typed import Body, CustomCall, Function, Reduction, Ref, TensorInput, TensorResult, Term
 from archc.check.types import Dim, Layout, Type
 from archc.check.values import POISON, AxisRef, Poison, Value, chain_size
 from archc.diagnostics import codes
@@ -209,8 +209,13 @@ def _update(name: tree.Ident, value: tree.Expr, frame: Frame) -> None:
         frame.fail(codes.UPDATE_TARGET, name.span, name=name.name)
     term = expressions.term(value, frame)
     if extra := term.type.axes - buffer.type.axes:
-        frame.fail(codes.RESULT_AXES, value.span, axes=frame.names_of(extra), found=frame.show(term.type),
-                   expected=frame.show(buffer.type))
+        frame.fail(
+            codes.RESULT_AXES,
+            value.span,
+            axes=frame.names_of(extra),
+            found=frame.show(term.type),
+            expected=frame.show(buffer.type),
+        )
     if buffer.path in frame.context.updates:
         frame.fail(codes.ASSIGNED_TWICE, name.span, name=name.name)
     frame.context.updates[buffer.path] = expand(term, buffer.type.axes)
@@ -221,16 +226,27 @@ def custom_gradient(fn: tree.Fn, inputs: Sequence[tree.Input], given: Mapping[st
     """A fn with `grad(...)`: its body and its derivative as a unit, applied to the arguments."""
     assert fn.gradient is not None
     gradient = fn.gradient
-    tensors = [TensorInput(i.name.name, given[i.name.name].type, _any_layout(given[i.name.name].type, frame.context), None, i.span)
-               for i in inputs]
+    tensors = [
+        TensorInput(i.name.name, given[i.name.name].type, _any_layout(given[i.name.name].type, frame.context), None, i.span)
+        for i in inputs
+    ]
     refs: dict[str, Value] = {t.name: Ref(t.name, "input", t.type, t.layout, t.span) for t in tensors}
     frame.values.update(refs)
     results = [as_term(v, fn.span, frame) for v in results_of(fn, frame)]
     if len(gradient.names) != len(results):
         frame.fail(codes.GRADIENT_COUNT, gradient.span, expected=len(results), found=len(gradient.names))
-    body = Body(tuple(TensorResult(r.name.name if r.name else f"result{k or ''}", t, _any_layout(t.type, frame.context))
-                      for k, (t, r) in enumerate(zip(results, fn.results or [tree.Result(None, None, None, None, fn.span)] * len(results),
-                                                     strict=True))), (), (), (), ())
+    body = Body(
+        tuple(
+            TensorResult(r.name.name if r.name else f"result{k or ''}", t, _any_layout(t.type, frame.context))
+            for k, (t, r) in enumerate(
+                zip(results, fn.results or [tree.Result(None, None, None, None, fn.span)] * len(results), strict=True)
+            )
+        ),
+        (),
+        (),
+        (),
+        (),
+    )
     back = Frame(frame.context, frame.file, frame.parent, frame.path)
     back.values.update({k: v for k, v in frame.values.items() if k in refs or not is_term(v)})
     back.axes.update(frame.axes)
@@ -258,8 +274,17 @@ def custom_gradient(fn: tree.Fn, inputs: Sequence[tree.Input], given: Mapping[st
             term = Reduction("sum", term, frozenset(extra), Type(term.type.dtype, term.type.axes - extra), row.span)
         wrt.append(TensorResult(name.name, expand(term, target.axes), named[name.name].layout))
     vjp = Body(tuple(wrt), (), (), (), ())
-    function = Function(fn.name.name, tuple(tensors), body, (*tensors, *cotangents), vjp, tuple(r.name for r in wrt), tuple(stopped),
-                        gradient.surrogate, fn.span)
+    function = Function(
+        fn.name.name,
+        tuple(tensors),
+        body,
+        (*tensors, *cotangents),
+        vjp,
+        tuple(r.name for r in wrt),
+        tuple(stopped),
+        gradient.surrogate,
+        fn.span,
+    )
     group = object()
     args = tuple(given[t.name] for t in tensors)
     return [CustomCall(function, args, k, t.type, t.span, group) for k, t in enumerate(results)]

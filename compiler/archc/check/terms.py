@@ -9,7 +9,7 @@ from archc.check.frame import Frame, Stop
 from archc.check.sizes import Size
 from archc.check.typed import Apply, AxisIndex, Const, Expand, ReadAt, SizeValue, Term
 from archc.check.types import Axis, Dim, Type
-from archc.check.values import AxisRef, OpRef, Poison, SizeVal, Value
+from archc.check.values import AxisRef, Poison, SizeVal, Value
 from archc.diagnostics import codes
 from archc.ops.table import OPS, DType, Op
 from archc.syntax.tree import Span
@@ -83,14 +83,20 @@ def apply(op: str, args: Sequence[Term], span: Span, frame: Frame) -> Term:
 def result_dtype(row: Op, args: Sequence[Term]) -> DType:
     dtypes = [arg.type.dtype for arg in args]
     mixed = any(d == "float" for d, letter in zip(dtypes, row.dtypes, strict=False) if letter in "na")
-    promoted: list[DType] = ["float" if d == "int" and (letter == "f" or mixed) else d
-                             for d, letter in zip(dtypes, row.dtypes, strict=False)]
+    promoted: list[DType] = [
+        "float" if d == "int" and (letter == "f" or mixed) else d for d, letter in zip(dtypes, row.dtypes, strict=False)
+    ]
     return row.result(tuple(promoted))
 
 
 def _accepts(letter: str, dtype: DType) -> bool:
-    return {"f": dtype in ("float", "int", "complex"), "i": dtype == "int", "b": dtype == "bool",
-            "n": dtype in ("float", "int", "complex"), "a": True}[letter]
+    return {
+        "f": dtype in ("float", "int", "complex"),
+        "i": dtype == "int",
+        "b": dtype == "bool",
+        "n": dtype in ("float", "int", "complex"),
+        "a": True,
+    }[letter]
 
 
 def _words(letter: str) -> str:
@@ -114,7 +120,7 @@ def reindex(term: Term, old: Dim, new: Dim, span: Span) -> Term:
     parts = []
     for position, axis in enumerate(old):
         stride = Size.of(1)
-        for inner in old[position + 1:]:
+        for inner in old[position + 1 :]:
             stride = stride * inner.size
         index = flat if stride.constant == 1 else int_op("floordiv", flat, stride, span)
         parts.append((axis, index if position == 0 else int_op("mod", index, axis.size, span), "trust"))
@@ -125,7 +131,19 @@ def reindex(term: Term, old: Dim, new: Dim, span: Span) -> Term:
 def describe(value: Value) -> str:
     """What kind of thing a value is, for messages."""
     name = type(value).__name__
-    return {"AxisRef": "an axis", "SizeVal": "a size", "LayerClass": "a layer", "Instance": "a sub-layer", "FnRef": "a function",
-            "OpRef": "a function", "BuiltinRef": "a function", "Bound": "a function with axes", "str": "a text", "tuple": "a list",
-            "bool": "a bool", "int": "a number", "float": "a number", "Poison": "something wrong"}.get(name, "a value")
-
+    return {
+        "AxisRef": "an axis",
+        "SizeVal": "a size",
+        "LayerClass": "a layer",
+        "Instance": "a sub-layer",
+        "FnRef": "a function",
+        "OpRef": "a function",
+        "BuiltinRef": "a function",
+        "Bound": "a function with axes",
+        "str": "a text",
+        "tuple": "a list",
+        "bool": "a bool",
+        "int": "a number",
+        "float": "a number",
+        "Poison": "something wrong",
+    }.get(name, "a value")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from archc.check.program import Declared
 
 
+RUN_TIME = ("axis", "int", "float", "bool")  # kinds of parameters that are given when a module is constructed
+
+
 @dataclass(frozen=True)
 class AxisRef:
     """An axis by name. `chain` has more than one axis where it is split, the outermost first."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from archc.check import typed
 from archc.check.sizes import Size
 from archc.check.typed import Term
-from archc.check.types import Axis, Type
+from archc.check.types import Axis, Type, dim_size
 from archc.ir import build, module
 from archc.ir.graph import Call, Check, Definition, Graph, Member, Node, Notes, Output, Port, Update, node, topological
 from archc.syntax.tree import Span
@@ -49,19 +49,41 @@ def _module(unit: typed.Unit) -> module.Module:
             value = _value_graph(unit, item)
         stored.append(module.Stored(item.kind, item.name, item.type.dtype, item.layout, value))
     children = tuple(
-        module.Child(c.name, tuple(u.key for u in c.units),
-                     tuple({name: _scalar_graph(unit, f"{c.name}.{name}", term) for name, term in arguments.items()}
-                           for arguments in c.arguments), c.is_list)
+        module.Child(
+            c.name,
+            tuple(u.key for u in c.units),
+            tuple(
+                {name: _scalar_graph(unit, f"{c.name}.{name}", term) for name, term in arguments.items()}
+                for arguments in c.arguments
+            ),
+            c.is_list,
+        )
         for c in unit.children
     )
     methods = tuple(
-        module.Method(m.name, m.doc, train := _graph(unit, m, m.train, inline=False),
-                      train if m.eval is m.train else _graph(unit, m, m.eval, inline=False),
-                      {i.name: i.default for i in m.inputs if i.default is not None}, m.no_grad)
+        module.Method(
+            m.name,
+            m.doc,
+            train := _graph(unit, m, m.train, inline=False),
+            train if m.eval is m.train else _graph(unit, m, m.eval, inline=False),
+            {i.name: i.default for i in m.inputs if i.default is not None},
+            m.no_grad,
+        )
         for m in unit.methods
     )
-    return module.Module(unit.name, unit.key, unit.doc, numbers, unit.statics, _definitions(unit.splits), _checks(unit.checks, None),
-                         tuple(stored), children, methods, unit.span)
+    return module.Module(
+        unit.name,
+        unit.key,
+        unit.doc,
+        numbers,
+        unit.statics,
+        _definitions(unit.splits),
+        _checks(unit.checks, None),
+        tuple(stored),
+        children,
+        methods,
+        unit.span,
+    )
 
 
 def _graph(unit: typed.Unit, method: typed.Method, body: typed.Body, inline: bool) -> Graph:
@@ -71,7 +93,7 @@ def _graph(unit: typed.Unit, method: typed.Method, body: typed.Body, inline: boo
     updates = tuple(Update(path, lowering(term)) for path, term in body.updates if inline or "." not in path)
     penalties = tuple(Output(path, lowering(term), ()) for path, term in body.penalties if inline or "." not in path)
     inputs = tuple(Port(i.name, i.type, i.layout) for i in method.inputs)
-    roots = [o.node for o in (*outputs, *updates, *penalties)]
+    roots = [*(o.node for o in outputs), *(u.node for u in updates), *(p.node for p in penalties)]
     ports = lowering.reached(roots, {i.name for i in inputs}, (path for path, _ in body.updates if inline or "." not in path))
     graph = Graph(
         name=unit.name if method.name == "forward" else f"{unit.name}.{method.name}",
@@ -92,16 +114,23 @@ def _value_graph(unit: typed.Unit, item: typed.Stored) -> Graph:
     assert item.value is not None
     lowering = _Lowering(True)
     output = Output(item.name, lowering(item.value), item.layout)
-    graph = Graph(f"{unit.name}.{item.name}", lowering.reached([output.node], set(), ()), (output,),
-                  numbers=tuple(n.name for n in unit.numbers if n.kind in ("axis", "int")), notes=Notes(lowering.spans, lowering.names))
-    return _with_definitions(graph, unit.splits)
+    return _small_graph(unit, f"{unit.name}.{item.name}", output, lowering)
 
 
 def _scalar_graph(unit: typed.Unit, name: str, term: Term) -> Graph:
     lowering = _Lowering(True)
-    output = Output(name, lowering(term), ())
-    graph = Graph(name, lowering.reached([output.node], set(), ()), (output,),
-                  numbers=tuple(n.name for n in unit.numbers if n.kind in ("axis", "int")), notes=Notes(lowering.spans, lowering.names))
+    return _small_graph(unit, name, Output(name, lowering(term), ()), lowering)
+
+
+def _small_graph(unit: typed.Unit, name: str, output: Output, lowering: _Lowering) -> Graph:
+    """A graph with one output that is computed when a module is constructed."""
+    graph = Graph(
+        name,
+        lowering.reached([output.node], set(), ()),
+        (output,),
+        numbers=tuple(n.name for n in unit.numbers if n.kind in ("axis", "int")),
+        notes=Notes(lowering.spans, lowering.names),
+    )
     return _with_definitions(graph, unit.splits)
 
 
@@ -123,7 +152,32 @@ def _with_definitions(graph: Graph, splits: Sequence[typed.SplitSize]) -> Graph:
         if definition.symbol in needed:
             kept.append(definition)
             needed |= definition.whole.symbols | definition.part.symbols
-    return replace(graph, definitions=tuple(reversed(kept)))
+    kept.reverse()
+    return replace(graph, definitions=(*kept, *_defined_by_checks(graph, kept, needed)))
+
+
+def _defined_by_checks(graph: Graph, definitions: Sequence[Definition], needed: set[str]) -> list[Definition]:
+    """Sizes that no input's shape gives, but a check does: `2*y == h`, from a callee that splits an axis of its caller."""
+    known = {*graph.numbers, *(d.symbol for d in definitions)}
+    dims = [dim_size(dim) for port in graph.inputs for dim in port.layout]
+    found: list[Definition] = []
+    while True:
+        progress = {symbols.pop() for size in dims if len(symbols := set(size.symbols - known)) == 1}
+        known |= progress
+        if not needed - known:
+            return found
+        for check in graph.checks:
+            for open_side, whole in ((check.left, check.right), (check.right, check.left)):
+                unknown = open_side.symbols - known
+                if check.relation == "equal" and len(unknown) == 1 and whole.symbols <= known and len(open_side.terms) == 1:
+                    symbol = next(iter(unknown))
+                    part = open_side // Size.symbol(symbol)
+                    if symbol not in part.symbols:
+                        found.append(Definition(symbol, whole // part, whole, part, check.span))
+                        progress.add(symbol)
+                        known.add(symbol)
+        if not progress:
+            return found
 
 
 def _symbols(graph: Graph) -> set[str]:
@@ -206,11 +260,11 @@ class _Lowering:
                 return build.reduce(op, self.done[id(arg)], over)
             case typed.ReadAt(arg=arg, at=at, fill=fill):
                 indices = {axis: (self.done[id(index)], policy) for axis, index, policy in at}
-                return build.read(self.done[id(arg)], indices, self.done[id(fill)] if fill is not None else None)  # type: ignore[arg-type]
+                return build.read(self.done[id(arg)], indices, self.done[id(fill)] if fill is not None else None)
             case typed.Expand(arg=arg, axes=axes):
                 return build.expand(self.done[id(arg)], axes)
-            case typed.Draw(kind=kind, args=args, axes=axes, serial=serial):  # type: ignore[misc]
-                return build.random(kind, (self.done[id(arg)] for arg in args), axes, serial)  # type: ignore[arg-type]
+            case typed.Draw(kind=kind, args=args, axes=order, serial=serial):
+                return build.random(kind, (self.done[id(arg)] for arg in args), order, serial)
             case typed.CustomCall():
                 return self.custom(term)
             case typed.MemberCall():
@@ -249,5 +303,5 @@ def _fn_graph(name: str, inputs: Sequence[typed.TensorInput], body: typed.Body, 
     own = {i.name for i in inputs}
     ports = lowering.reached([o.node for o in outputs], own, ())
     outer.spans.update(lowering.spans)
-    return Graph(name, (*(Port(i.name, i.type, i.layout) for i in inputs), *ports), outputs, notes=Notes(lowering.spans, lowering.names))
-
+    arguments = (Port(i.name, i.type, i.layout) for i in inputs)
+    return Graph(name, (*arguments, *ports), outputs, notes=Notes(lowering.spans, lowering.names))

@@ -1,0 +1,209 @@
+"""Units: one layer with one set of static choices, checked by itself, with its methods in each mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from archc.check import axes as axis_rules
+from archc.check import binding, expressions, statements
+from archc.check.frame import Context, Frame, Stop
+from archc.check.layers import DTYPES, LayerFrame, open_root
+from archc.check.program import Declared, Program
+from archc.check.sizes import Size
+from archc.check.terms import as_term, const
+from archc.check.typed import Body, Child, Method, Ref, SizeValue, TensorInput, TensorResult, Term, Unit
+from archc.check.types import LEADING, Axis, Dim, Type
+from archc.check.values import FnRef, Instance, LayerClass, OpRef, Value, chain_size
+from archc.diagnostics import codes
+from archc.diagnostics.model import Problems
+from archc.syntax import tree
+from archc.syntax.tree import Span
+
+
+class Registry:
+    """Units by key, made once each; knows which are being made, so that a layer that contains itself is noticed."""
+
+    def __init__(self, program: Program, problems: Problems) -> None:
+        self.program, self.problems = program, problems
+        self.units: dict[str, Unit | None] = {}
+        self.open: list[str] = []
+
+    def unit(self, of: LayerClass, statics: Mapping[str, Value]) -> Unit | None:
+        key = unit_key(of, statics)
+        if key in self.units:
+            return self.units[key]
+        if key in self.open:
+            self.problems.add(codes.ENDLESS_LAYER, of.layer.name.span, name=of.layer.name.name)
+            self.units[key] = None
+            return None
+        self.open.append(key)
+        try:
+            self.units[key] = self._make(of, statics, key)
+        except Stop:
+            self.units[key] = None
+        finally:
+            self.open.pop()
+        return self.units[key]
+
+    def context(self, training: bool = False) -> Context:
+        return Context(self.problems, training=training, registry=self)
+
+    def _make(self, of: LayerClass, statics: Mapping[str, Value], key: str) -> Unit | None:
+        before = len(self.problems.errors)
+        layer = of.layer
+        context = self.context()
+        root = open_root(context, of.declared, statics, initialise=True)
+        children = tuple(
+            c for name, value in root.children.items() if (c := self._child(name, value, context.wholes)) is not None
+        )
+        if not any(method.name.name == "forward" for method in layer.methods):
+            root.report(codes.NO_FORWARD, layer.name.span, name=layer.name.name)
+        methods = [m for fn in layer.methods if (m := self._method(of.declared, statics, fn)) is not None]
+        if len(self.problems.errors) > before or not methods:
+            return None
+        chosen = {
+            name: value
+            for name, value in root.values.items()
+            if any(p.name.name == name and (p.static or p.kind.name in ("layer", "fn")) for p in layer.parameters)
+        }
+        return Unit(
+            layer.name.name,
+            key,
+            layer.doc,
+            tuple(root.numbers),
+            chosen,
+            tuple(context.splits),
+            tuple(context.checks),
+            tuple(root.stored),
+            children,
+            tuple(methods),
+            layer.span,
+        )
+
+    def _child(self, name: str, value: Value, wholes: Mapping[Dim, Size]) -> Child | None:
+        items = value if isinstance(value, tuple) else (value,)
+        instances = [item for item in items if isinstance(item, Instance)]
+        if not instances or len(instances) != len(items):
+            return None
+        units = [self.unit(instance.of, instance.statics) for instance in instances]
+        if any(unit is None for unit in units):
+            return None
+        return Child(
+            name,
+            tuple(u for u in units if u is not None),
+            tuple(_constructor(i, wholes) for i in instances),
+            isinstance(value, tuple),
+            instances[0].span,
+        )
+
+    def _method(self, declared: Declared, statics: Mapping[str, Value], fn: tree.Fn) -> Method | None:
+        found: list[Body] = []
+        inputs: tuple[TensorInput, ...] = ()
+        for training in (True, False):
+            context = self.context(training)
+            root = open_root(context, declared, statics, initialise=False)
+            try:
+                inputs, body = method_body(fn, root)
+            except Stop:
+                return None
+            found.append(body)
+            if not context.mode_used:
+                found.append(body)
+                break
+        return Method(fn.name.name, fn.doc, inputs, found[0], found[1], fn.span)
+
+
+def _constructor(instance: Instance, wholes: Mapping[Dim, Size]) -> dict[str, Term]:
+    """What the emitted class passes to a sub-module's constructor: every axis, and the numbers that were written."""
+    span = instance.span
+    arguments: dict[str, Term] = {
+        name: _size_term(wholes.get(chain) or chain_size(chain), span) for name, chain in instance.axes.items()
+    }
+    arguments |= {name: _size_term(size, span) for name, size in instance.ints.items() if name in instance.given}
+    return arguments | {name: term for name, term in instance.numbers.items() if name in instance.given}
+
+
+def _size_term(size: Size, span: Span) -> Term:
+    return const(size.constant, span) if size.constant is not None else SizeValue(size, Type("int"), span)
+
+
+def unit_key(of: LayerClass, statics: Mapping[str, Value]) -> str:
+    def text(value: Value) -> str:
+        if isinstance(value, LayerClass):
+            return value.key
+        if isinstance(value, FnRef):
+            return value.declared.key
+        if isinstance(value, OpRef):
+            return value.row.name
+        if isinstance(value, tuple):
+            return "[" + ",".join(map(text, value)) + "]"
+        return repr(value)
+
+    chosen = ",".join(f"{name}={text(statics[name])}" for name in sorted(statics))
+    return f"{of.key}({chosen})"
+
+
+def method_body(fn: tree.Fn, root: LayerFrame) -> tuple[tuple[TensorInput, ...], Body]:
+    """A method by itself: its inputs' axes are new, their sizes read off at run time."""
+    frame = Frame(root.context, root.file, root)
+    context = root.context
+    inputs: list[TensorInput] = []
+    for entry in fn.signature:
+        if isinstance(entry, tree.Parameter):
+            frame.fail(codes.NOT_SUPPORTED, entry.span, what="a method with parameters that are not tensors")
+        inputs.append(root_input(entry, frame, root.splits))
+    terms = [as_term(value, fn.span, frame) for value in statements.results_of(fn, frame)]
+    declared = [entry for entry in fn.signature if isinstance(entry, tree.Input)]
+    stated = fn.results
+    if not stated:
+        pointwise = next((entry for entry in declared if entry.dims is None), None)
+        if pointwise is None or len(terms) != 1:
+            frame.fail(codes.RESULT_NOT_STATED, fn.name.span, name=fn.name.name)
+        stated = (tree.Result(None, None, pointwise.name, None, fn.span),)
+    results = []
+    for position, (term, result) in enumerate(zip(terms, stated, strict=True)):
+        stated_term, layout = binding.state(frame, term, result, declared, root.splits)
+        name = result.name.name if result.name else "result" if len(terms) == 1 else f"result{position}"
+        results.append(TensorResult(name, stated_term, layout))
+    updates = tuple(context.updates.items())
+    solvable(tuple(inputs), fn, frame, root)
+    return tuple(inputs), Body(tuple(results), updates, tuple(context.penalties), tuple(context.checks), tuple(context.splits))
+
+
+def solvable(inputs: Sequence[TensorInput], fn: tree.Fn, frame: Frame, root: LayerFrame) -> None:
+    """Every size must follow from the constructor's arguments and the inputs' shapes, one unknown to a dimension."""
+    known = {number.name for number in root.numbers} | {split.symbol for split in root.context.splits}
+    dims = [(dim, entry.span) for entry in inputs for dim in entry.layout]
+    while True:
+        found = {symbols.pop() for dim, _ in dims if len(symbols := set(chain_size(dim).symbols - known)) == 1}
+        if not found:
+            break
+        known |= found
+    for dim, span in dims:
+        if unknown := chain_size(dim).symbols - known:
+            frame.fail(codes.OPEN_SPLIT, span, names=sorted(unknown))
+
+
+def root_input(entry: tree.Input, frame: Frame, splits: axis_rules.Splits) -> TensorInput:
+    """An input of a graph by itself: `...` is one axis that stands for all leading dimensions."""
+    context = frame.context
+    dtype = entry.dtype.name if entry.dtype else "float"
+    if dtype not in DTYPES:
+        frame.fail(codes.UNKNOWN_KIND, entry.span, name=dtype, kinds=DTYPES)
+    if entry.dims is None or any(dim.name is not None and dim.name.name == LEADING for dim in entry.dims):
+        axis = Axis(LEADING, Size.symbol(LEADING))
+        context.taken.add(LEADING)
+        context.made.setdefault(axis, -1)
+        frame.leading = frozenset({axis})
+    if frame.find_value(entry.name.name) is not None or frame.find_axis(entry.name.name) is not None:
+        frame.fail(codes.DECLARED_TWICE, entry.name.span, name=entry.name.name)
+    dims = entry.dims if entry.dims is not None else (tree.Dim(tree.Ident(LEADING, entry.span), None, (), entry.span),)
+    layout = axis_rules.layout(frame, dims, splits)
+    type_ = Type(dtype, frozenset(axis for dim in layout for axis in dim))  # type: ignore[arg-type]
+    ref = Ref(entry.name.name, "input", type_, layout, entry.name.span)
+    frame.values[entry.name.name] = context.ports[entry.name.name] = ref
+    default = None
+    if entry.default is not None:
+        value = expressions.static(entry.default, frame, f"the default of {entry.name.name}")
+        default = value if isinstance(value, (bool, int, float)) else None
+    return TensorInput(entry.name.name, type_, layout, default, entry.name.span)
