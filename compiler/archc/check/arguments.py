@@ -12,6 +12,8 @@ from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span
 
+STATIC = ("int", "float", "bool", "str", "border", "choice", "ints", "layers", "layer", "fn")
+
 
 def parameter(entry: tree.Parameter, written: tree.Expr | None, caller: Frame, callee: Frame, span: Span) -> Value:
     """The value of one parameter: written at the call, or the default. Reports a wrong kind."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from archc.check import arguments as arguments_of
 from archc.check import axes as axis_rules
-from archc.check import binding, expressions, initial, layers, statements
+from archc.check import binding, expressions, initial, layers, statements, units
 from archc.check.frame import INITIALISERS, Frame, Stop
 from archc.check.sizes import Size
 from archc.check.terms import apply, as_term, axis_index, const, describe, is_term
@@ -268,6 +268,8 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
         argument = written.get(entry.name.name)
         if isinstance(entry, tree.Parameter):
             value = arguments_of.parameter(entry, argument.value if argument else None, frame, callee, expr.span)
+            if entry.kind.name == "axis" and isinstance(value, SizeVal):
+                value = AxisRef(entry.name.name, (context.axis(entry.name.name, value.size),))
             if isinstance(value, AxisRef):
                 axes_given[entry.name.name] = value
             else:
@@ -350,10 +352,14 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
                 callee=layer.name.name,
                 also=[(entry.span, "declared here")],
             )
+    key = units.unit_key(instance.of, instance.statics)
+    if key in context.layers:
+        frame.fail(codes.ENDLESS_LAYER, layer.name.span, name=layer.name.name)
     callee = Frame(context, instance.of.declared.file, owner, owner.path)
     bound = binding.bind(inputs, given, items, callee, frame, owner.splits, fn.results, expr.span, opaque=True)
     check_dtypes(inputs, bound.arguments, frame, expr.span)
     context.calls.append(expr.span)
+    context.layers.append(key)
     try:
         for entry in inputs:
             if entry.name.name not in given and entry.default is not None:
@@ -364,6 +370,7 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
         left = binding.leave(bound, terms, results, inputs, owner.splits)
     finally:
         context.calls.pop()
+        context.layers.pop()
     if frame.path or context.registry is None:
         return [term for term, _ in left]
     unit = context.registry.unit(instance.of, instance.statics)

@@ -6,11 +6,11 @@ import operator
 from collections.abc import Callable
 
 from archc.check import calls, reads
-from archc.check.frame import Frame, Stop
+from archc.check.frame import Frame
 from archc.check.sizes import Size
 from archc.check.terms import apply, as_term, describe, is_term
 from archc.check.typed import Term
-from archc.check.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, OpRef, Poison, SizeVal, Value, chain_size
+from archc.check.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, OpRef, SizeVal, Value, chain_size
 from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span
@@ -57,10 +57,7 @@ def evaluate(expr: tree.Expr, frame: Frame) -> Value:
         case tree.Number() | tree.Bool() | tree.String():
             return expr.value
         case tree.Name():
-            found = frame.find(expr)
-            if isinstance(found, Poison):
-                raise Stop
-            return found
+            return frame.find(expr)
         case tree.SizeOf(axis):
             return _size_of(axis, frame)
         case tree.ListOf(items):
@@ -86,6 +83,7 @@ def term(expr: tree.Expr, frame: Frame) -> Term:
 
 def _size_of(axis: tree.Ident, frame: Frame) -> Value:
     chain = frame.find_axis(axis.name)
+    frame.known_or_stop(axis)
     if chain is None and axis.name != "..." and frame.find_value(axis.name) is not None:
         frame.fail(codes.SIZE_NAMES_VALUE, axis.span, name=axis.name)
     return SizeVal(chain_size(frame.chain(axis)))
@@ -110,6 +108,7 @@ def _binary(expr: tree.Binary, frame: Frame) -> Value:
     if isinstance(left, (bool, int, float, str)) and isinstance(right, (bool, int, float, str)):
         return _static(op, left, right, span, frame)
     if (sized := _sizes(op, left, right)) is not None:
+        frame.limit("terms of a size", sum(1 + len(monomial) for monomial, _ in sized.size.terms), span)
         return sized
     if isinstance(left, (bool, int, float, str)) and op in ("==", "!=") and not is_term(right) and not isinstance(right, SizeVal):
         frame.fail(codes.NOT_A_VALUE, expr.right.span, what=describe(right))
@@ -133,7 +132,7 @@ def _static(op: str, left: bool | int | float | str, right: bool | int | float |
     return result  # type: ignore[return-value]
 
 
-def _sizes(op: str, left: Value, right: Value) -> Value | None:
+def _sizes(op: str, left: Value, right: Value) -> SizeVal | None:
     """Arithmetic of sizes and ints gives a size again; None where it does not apply."""
 
     def as_size(value: Value) -> Size | None:

@@ -10,7 +10,7 @@ from archc.check.program import SourceFile
 from archc.check.sizes import Size
 from archc.check.typed import EntryCheck, Ref, SplitSize, Term
 from archc.check.types import LEADING, Axis, Dim, Layout, Type
-from archc.check.values import AxisRef, BuiltinRef, FnRef, LayerClass, OpRef, Value, chain_size
+from archc.check.values import AxisRef, BuiltinRef, FnRef, LayerClass, OpRef, Poison, Value, chain_size
 from archc.diagnostics import codes
 from archc.diagnostics.model import Kind, Place, Problems
 from archc.limits import LIMITS, beyond
@@ -61,6 +61,9 @@ class Context:
     draws: int = 0
     wholes: dict[Dim, Size] = field(default_factory=dict)  # of splits whose parts are known at run time only
     inlined: int = 0
+    steps: int = 0
+    exhausted: bool = False
+    layers: list[str] = field(default_factory=list)  # keys of the layers that are being inlined
     made: dict[Axis, int] = field(default_factory=dict)
     registry: Registry | None = None
 
@@ -119,6 +122,8 @@ class Frame:
     def find(self, name: tree.Name | tree.Ident) -> Value:
         """A value, an axis, a declaration or a built-in, innermost first. Reports and stops where there is none."""
         value, chain = self.find_value(name.name), self.find_axis(name.name)
+        if isinstance(value, Poison):
+            raise Stop
         if value is not None and chain is not None:
             self.fail(codes.AMBIGUOUS_NAME, name.span, name=name.name)
         if value is not None:
@@ -167,10 +172,16 @@ class Frame:
             return self.context.in_order(self.leading)
         chain = self.find_axis(axis.name)
         if chain is None:
+            self.known_or_stop(axis)
             if self.find_value(axis.name) is not None:
                 self.fail(codes.VALUE_AS_AXIS, axis.span, name=axis.name)
             self.fail(codes.UNKNOWN_AXIS, axis.span, name=axis.name, axes=sorted(self.axis_names()), value="this declaration")
         return chain
+
+    def known_or_stop(self, name: tree.Ident) -> None:
+        """Stop where a problem with the declaration of a name was reported already."""
+        if isinstance(self.find_value(name.name), Poison):
+            raise Stop
 
     def define_axis(self, name: str, chain: Dim, span: Span) -> None:
         self.axes[name] = chain
@@ -189,10 +200,13 @@ class Frame:
         """Refuse what asks for more than a stated limit."""
         if found > LIMITS[name].value:
             beyond(self.context.problems, name, at)
+            self.context.exhausted = True
             raise Stop
 
     def enter_call(self, at: Span) -> None:
-        """Count a call that is about to be inlined."""
+        """Count a call that is about to be inlined. After a limit was met, nothing more is."""
+        if self.context.exhausted:
+            raise Stop
         self.context.inlined += 1
         self.limit("calls", self.context.inlined, at)
         self.limit("call depth", len(self.context.calls) + 1, at)

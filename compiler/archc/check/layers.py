@@ -12,7 +12,7 @@ from archc.check.sizes import Size
 from archc.check.terms import apply, expand, is_term
 from archc.check.typed import Number, Ref, Stored, Term
 from archc.check.types import Axis, Type
-from archc.check.values import POISON, RUN_TIME, AxisRef, Instance, LayerClass, SizeVal, Static, Value
+from archc.check.values import POISON, RUN_TIME, AxisRef, FnRef, Instance, LayerClass, SizeVal, Static, Value
 from archc.diagnostics import codes
 from archc.ops.table import DType
 from archc.syntax import tree
@@ -33,6 +33,7 @@ class LayerFrame(Frame):
         self.stored: list[Stored] = []
         self.children: dict[str, Value] = {}
         self.initialise = False
+        self.values.update({m.name.name: FnRef(declared, m, self) for m in self.layer.methods if m.name.name != "forward"})
 
 
 def instantiate(of: LayerClass, expr: tree.Call, frame: Frame) -> Instance:
@@ -171,7 +172,7 @@ def _run(body: Sequence[tree.Statement], frame: LayerFrame, assigned: set[str]) 
                 case _:
                     frame.fail(codes.STATEMENT_IN_LAYER, statement.span)
         except Stop:
-            for name in [statement.name] if isinstance(statement, tree.Store) else getattr(statement, "targets", ()):
+            for name in statements.targets(statement):
                 frame.values[name.name] = POISON
 
 

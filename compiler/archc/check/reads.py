@@ -30,8 +30,6 @@ def read(operand: Term, expr: tree.Bracketed, frame: Frame) -> Term:
         if any(axis in {a for a, _, _ in at} for axis in chain):
             frame.fail(codes.AXIS_TWICE, item.span, name=item.axis.name)
         if item.value is None:
-            if item.border is not None:
-                frame.fail(codes.BORDER_WITHOUT_INDEX, item.span, name=item.axis.name)
             continue
         policy, scalar = _policy(item, frame)
         if scalar is not None:
@@ -58,6 +56,7 @@ def _operand_axis(item: tree.BracketItem, operand: Term, frame: Frame) -> Dim:
     if item.axis.name == "...":
         frame.fail(codes.LEADING_INDEXED, item.span)
     chain = frame.find_axis(item.axis.name)
+    frame.known_or_stop(item.axis)
     if chain is None and frame.find_value(item.axis.name) is not None:
         frame.fail(codes.VALUE_AS_AXIS, item.axis.span, name=item.axis.name)
     if chain is None or not set(chain) <= operand.type.axes:

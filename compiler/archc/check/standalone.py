@@ -23,6 +23,10 @@ def check(program: Program, problems: Problems) -> None:
     be checked where it is used."""
     registry = units.Registry(program, problems)
     for declared in program.root.own.values():
+        _check_kinds(declared, problems)
+    if problems.errors:
+        return
+    for declared in program.root.own.values():
         if isinstance(declared.node, tree.Layer):
             if all(_has_value(p) for p in declared.node.parameters):
                 registry.unit(LayerClass(declared), default_statics(declared, registry))
@@ -34,6 +38,19 @@ def check(program: Program, problems: Problems) -> None:
                     continue
         else:
             problems.add(codes.NOT_SUPPORTED, declared.node.span, what="`search`")
+
+
+def _check_kinds(declared: Declared, problems: Problems) -> None:
+    """The kinds of all parameters, those included whose values a check by itself does not know."""
+    if isinstance(declared.node, tree.Search):
+        return
+    entries = declared.node.parameters if isinstance(declared.node, tree.Layer) else declared.node.signature
+    for entry in entries:
+        if isinstance(entry, tree.Parameter):
+            kinds = arguments.STATIC if entry.static else (*RUN_TIME, "layer", "fn")
+            other = declared.file.scope.get(entry.kind.name)
+            if entry.kind.name not in kinds and not (other and isinstance(other.node, tree.Layer)):
+                problems.add(codes.UNKNOWN_KIND, entry.kind.span, name=entry.kind.name, kinds=sorted(kinds))
 
 
 def _has_value(entry: tree.Parameter) -> bool:

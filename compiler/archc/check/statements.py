@@ -59,6 +59,10 @@ def results_of(fn: tree.Fn, frame: Frame) -> list[Value]:
 
 def run(body: Sequence[tree.Statement], frame: Frame, block: Block) -> None:
     for position, statement in enumerate(body):
+        if frame.context.exhausted:
+            raise Stop
+        frame.context.steps += 1
+        frame.limit("statements", frame.context.steps, statement.span)
         if block.returned is not None:
             frame.report(codes.AFTER_RETURN, statement.span)
             return
@@ -66,22 +70,24 @@ def run(body: Sequence[tree.Statement], frame: Frame, block: Block) -> None:
             _statement(statement, frame, block)
         except Stop:
             block.failed = True
-            for target in _targets(body[position]):
+            for target in targets(body[position]):
                 frame.values[target.name] = POISON
                 block.assigned[target.name] = target.span
             if isinstance(statement, tree.Return):
                 block.returned = [POISON for _ in statement.values]
 
 
-def _targets(statement: tree.Statement) -> Sequence[tree.Ident]:
+def targets(statement: tree.Statement) -> Sequence[tree.Ident]:
     """The names that a statement would have given a value."""
     if isinstance(statement, tree.Assign):
         return statement.targets
+    if isinstance(statement, (tree.AxisDecl, tree.Store)):
+        return (statement.name,)
     if isinstance(statement, (tree.If, tree.When)):
         inner = [*statement.then, *(statement.otherwise or ())]
-        return [target for s in inner for target in _targets(s)]
+        return [target for s in inner for target in targets(s)]
     if isinstance(statement, tree.For):
-        return [target for s in statement.body for target in _targets(s)]
+        return [target for s in statement.body for target in targets(s)]
     if isinstance(statement, tree.Scan):
         return [s.name for s in statement.body if isinstance(s, (tree.Yield, tree.Finally))]
     return ()
@@ -166,12 +172,12 @@ def axis(statement: tree.AxisDecl, frame: Frame, splits: axis_rules.Splits) -> N
         axis_rules.declare(frame, name, size, statement.name.span, splits)
 
 
-def _sum_of_axes(expr: tree.Expr, frame: Frame) -> list[Dim] | None:
+def _sum_of_axes(expr: tree.Expr, frame: Frame, inside: bool = False) -> list[Dim] | None:
     """The axes of `a + b + ...`, or None where the expression is something else."""
     if isinstance(expr, tree.Binary) and expr.op == "+":
-        left, right = _sum_of_axes(expr.left, frame), _sum_of_axes(expr.right, frame)
+        left, right = _sum_of_axes(expr.left, frame, True), _sum_of_axes(expr.right, frame, True)
         return left + right if left is not None and right is not None else None
-    if isinstance(expr, tree.Name) and frame.find_value(expr.name) is None and (chain := frame.find_axis(expr.name)):
+    if inside and isinstance(expr, tree.Name) and frame.find_value(expr.name) is None and (chain := frame.find_axis(expr.name)):
         return [chain]
     return None
 

@@ -103,7 +103,7 @@ class Registry:
             context = self.context(training)
             root = open_root(context, declared, statics, initialise=False)
             try:
-                inputs, body = method_body(fn, root)
+                inputs, body = method_body(fn, root, unit_key(LayerClass(declared), statics))
             except Stop:
                 return None
             found.append(body)
@@ -143,10 +143,11 @@ def unit_key(of: LayerClass, statics: Mapping[str, Value]) -> str:
     return f"{of.key}({chosen})"
 
 
-def method_body(fn: tree.Fn, root: LayerFrame) -> tuple[tuple[TensorInput, ...], Body]:
+def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorInput, ...], Body]:
     """A method by itself: its inputs' axes are new, their sizes read off at run time."""
     frame = Frame(root.context, root.file, root)
     context = root.context
+    context.layers.append(key)
     inputs: list[TensorInput] = []
     for entry in fn.signature:
         if isinstance(entry, tree.Parameter):

@@ -337,8 +337,6 @@ INDEX_NOT_INT = declare("index-not-int", "An index is not a whole number", title
                         hint="use // for division rounded down, or int(...)")
 INDEX_OUTSIDE = declare("index-outside", "An index always misses its axis", title="this index runs from {low} to {high}, and '{name}' has size {size}",
                         here="outside of '{name}'", hint="say what a miss gives: else 0, edge, reflect or wrap")
-BORDER_WITHOUT_INDEX = declare("border-without-index", "A border policy stands without an index", title="'{name}' is not indexed, so it has no border",
-                               here="no index here", hint="write [{name} = expression else 0]")
 UNKNOWN_BORDER = declare("unknown-border", "A border that does not exist", title="there is no border '{name}'", here="known are {borders}")
 SECOND_FILL = declare("second-fill", "A read fills with two scalars", title="a read has one scalar for what lies outside", here="another scalar")
 FILL_NOT_SCALAR = declare("not-scalar", "A tensor stands where a single number is needed", title="a single number is needed", here="is {found}")
