@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,14 +50,15 @@ def differ(before: Graph, after: Graph, inputs: Arrays, tolerance: float = 1e-9)
     return None
 
 
-def objective(graph: Graph, inputs: Arrays, cotangents: Arrays) -> float:
+def objective(graph: Graph, inputs: Arrays, cotangents: Sequence[NDArray[np.float64]]) -> float:
     """The sum of every result times its cotangent."""
     found = evaluate(graph, inputs)
     given = {**found.outputs, **found.penalties}
-    return float(sum(np.sum(given[output.name] * cotangents["d_" + output.name]) for output in results(graph)))
+    return float(sum(np.sum(given[output.name] * ct) for output, ct in zip(results(graph), cotangents, strict=True)))
 
 
-def slopes(graph: Graph, inputs: Arrays, cotangents: Arrays, name: str, step: float = 1e-5) -> NDArray[np.float64]:
+def slopes(graph: Graph, inputs: Arrays, cotangents: Sequence[NDArray[np.float64]], name: str,
+           step: float = 1e-5) -> NDArray[np.float64]:
     """Central differences of the objective along every element of an input."""
     found = np.zeros(inputs[name].shape)
     for place in np.ndindex(found.shape):
@@ -72,27 +73,31 @@ def slopes(graph: Graph, inputs: Arrays, cotangents: Arrays, name: str, step: fl
 
 def check_gradient(graph: Graph, inputs: Arrays, rng: np.random.Generator, *, order: int = 1, tolerance: float = 1e-6) -> Graph:
     """Asserts that `gradient` agrees with central differences and `jvp` with `gradient`; then the same of the gradient itself."""
-    back = gradient(graph)
-    outputs = draw(back, rng, sizes=_sizes(back, inputs))
-    cotangents = {name: array for name, array in outputs.items() if name not in inputs}
-    found = evaluate(back, {**inputs, **cotangents}).outputs
-    for port in differentiable(graph, None):
+    back, chosen = gradient(graph), differentiable(graph, None)
+    drawn = draw(back, rng, sizes=_sizes(back, inputs))
+    given = {name: array for name, array in drawn.items() if name not in inputs}
+    cotangents = list(given.values())
+    found = list(evaluate(back, {**inputs, **given}).outputs.values())
+    for port, pulled in zip(chosen, found, strict=True):
         wanted = slopes(graph, inputs, cotangents, port.name)
         scale = 1 + np.abs(wanted).max(initial=0)
-        np.testing.assert_allclose(found["d_" + port.name], wanted, rtol=tolerance, atol=tolerance * scale, err_msg=port.name)
+        np.testing.assert_allclose(pulled, wanted, rtol=tolerance, atol=tolerance * scale, err_msg=port.name)
     _check_forward(graph, inputs, cotangents, found, rng)
     if order > 1:
-        check_gradient(back, {**inputs, **cotangents}, rng, order=order - 1, tolerance=tolerance * 10)
+        check_gradient(back, {**inputs, **given}, rng, order=order - 1, tolerance=tolerance * 10)
     return back
 
 
-def _check_forward(graph: Graph, inputs: Arrays, cotangents: Arrays, pulled: Mapping[str, NDArray[np.float64]],
-                   rng: np.random.Generator) -> None:
+def _check_forward(graph: Graph, inputs: Arrays, cotangents: Sequence[NDArray[np.float64]],
+                   pulled: Sequence[NDArray[np.float64]], rng: np.random.Generator) -> None:
     """<cotangent, J tangent> = <J' cotangent, tangent>"""
-    tangents = {f"t_{port.name}": rng.normal(size=inputs[port.name].shape) for port in differentiable(graph, None)}
-    forward = evaluate(jvp(graph), {**inputs, **tangents}).outputs
-    left = sum(np.sum(forward[f"t_{output.name}"] * cotangents[f"d_{output.name}"]) for output in results(graph))
-    right = sum(np.sum(pulled["d_" + name[2:]] * tangent) for name, tangent in tangents.items())
+    forward = jvp(graph)
+    moving = forward.inputs[len(graph.inputs) :]
+    tangents = [rng.normal(size=array.shape) for array in pulled]
+    given = {port.name: tangent for port, tangent in zip(moving, tangents, strict=True)}
+    pushed = list(evaluate(forward, {**inputs, **given}).outputs.values())[len(graph.outputs) :]
+    left = sum(np.sum(a * b) for a, b in zip(pushed, cotangents, strict=True))
+    right = sum(np.sum(a * b) for a, b in zip(pulled, tangents, strict=True))
     np.testing.assert_allclose(left, right, rtol=1e-8, atol=1e-8)
 
 

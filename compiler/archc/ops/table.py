@@ -166,7 +166,8 @@ op("argmax", "reduce", "ni", "index of the largest along one axis; the first whe
 op("mean", "reduce", "ff", "arithmetic mean; nan over nothing", value="sum[k](x) / |k|", jvp="mean[k](dx)")
 op("var", "reduce", "ff", "variance, divided by the number of elements, in two passes", value="mean[k]((x - mean[k](x)) ^ 2)",
    jvp="2 * mean[k]((x - mean[k](x)) * dx)", cost=Cost(3))
-op("std", "reduce", "ff", "square root of the variance", value="sqrt(var[k](x))", cost=Cost(3))
+op("std", "reduce", "ff", "square root of the variance; derivative 0 where all are equal", value="sqrt(var[k](x))", cost=Cost(3),
+   jvp="mean[k]((x - mean[k](x)) * dx) / positive(out)")
 op("logsumexp", "reduce", "ff", "log of the sum of exponentials; -inf where all are -inf", cost=Cost(3, 1),
    value="log(sum[k](exp(x - finite_max[k](x)))) + finite_max[k](x)", jvp="sum[k](softmax[k](x) * dx)")
 op("finite_max", "reduce", "ff", "largest, or 0 where it is infinite: a shift that never makes nan; has no derivative", language="",

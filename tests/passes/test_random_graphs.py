@@ -1,0 +1,113 @@
+"""On random graphs: every pass keeps the value, and derivatives of both directions and orders agree with differences."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from archc.ir.evaluate import evaluate
+from archc.ir.graph import Graph
+from archc.passes.base import run
+from archc.passes.gradient import GRADIENT, gradient, jvp
+from archc.passes.linearise import differentiable, results
+from archc.pipelines import FORWARD, PASSES, TRAINING
+from tests.fuzz.graphs import random_graph, random_inputs
+
+KEEPING = [p for p in PASSES.values() if p.keeps.value != "another function"]
+BLOCK = 20  # seeds in one test
+FEW, ALL = range(4), range(4, 50)
+
+
+def blocks() -> list[Any]:
+    return [*FEW, *(pytest.param(block, marks=pytest.mark.slow) for block in ALL)]
+
+
+def differ(before: Graph, after: Graph, inputs: Any, numbers: Any) -> str | None:
+    a, b = evaluate(before, inputs, numbers), evaluate(after, inputs, numbers)
+    for kind in ("outputs", "updates", "penalties"):
+        left, right = getattr(a, kind), getattr(b, kind)
+        if left.keys() != right.keys():
+            return f"other {kind}"
+        for name in left:
+            scale = 1 + np.abs(left[name].astype(float)).max(initial=0)
+            if not np.allclose(left[name], right[name], rtol=1e-9, atol=1e-9 * scale, equal_nan=True):
+                return f"{name} is {right[name].ravel()[:4]} and was {left[name].ravel()[:4]}"
+    return None
+
+
+@pytest.mark.parametrize("block", blocks())
+def test_every_pass_keeps_the_value(block: int) -> None:
+    for seed in range(BLOCK * block, BLOCK * (block + 1)):
+        rng = random.Random(seed)
+        graph = random_graph(rng, rng.randint(4, 24))
+        inputs, numbers = random_inputs(graph, rng)
+        for current in KEEPING:
+            run(graph, [current], oracle=lambda a, b: differ(a, b, inputs, numbers))  # noqa: B023
+
+
+@pytest.mark.parametrize("block", blocks())
+def test_derivatives_agree_with_differences(block: int) -> None:
+    for seed in range(BLOCK * block, BLOCK * (block + 1)):
+        rng = random.Random(seed)
+        graph = random_graph(rng, rng.randint(3, 14), smooth=True)
+        inputs, numbers = random_inputs(graph, rng, 3)
+        if results(graph):
+            check_along_a_line(graph, inputs, numbers, np.random.default_rng(seed), order=2)
+
+
+@pytest.mark.parametrize("block", blocks())
+def test_the_pipelines_keep_the_derivative(block: int) -> None:
+    for seed in range(BLOCK * block, BLOCK * (block + 1)):
+        rng = random.Random(seed)
+        graph = random_graph(rng, rng.randint(3, 14), smooth=True)
+        inputs, numbers = random_inputs(graph, rng, 3)
+        for passes, plain in ((TRAINING, GRADIENT.run), (FORWARD, jvp)):
+            before, after = plain(graph), run(graph, passes)
+            given = {**inputs, **cotangents(before, inputs, numbers, np.random.default_rng(seed))}
+            assert (found := differ(before, after, given, numbers)) is None, f"seed {seed}: {found}"
+
+
+def cotangents(back: Graph, inputs: Any, numbers: Any, draw: np.random.Generator) -> dict[str, Any]:
+    """Random arrays for the ports that a derivative has added, of the shapes of what they belong to."""
+    from archc.check.types import dim_size, flat
+    from archc.ir import entry
+
+    shapes = {port.name: np.shape(inputs[port.name]) for port in back.inputs if port.name in inputs}
+    known = [port for port in back.inputs if port.name in inputs or port.name in numbers]
+    plain = Graph("", tuple(known), (), numbers=back.numbers, definitions=back.definitions)
+    sizes = entry.solve(plain, {k: v for k, v in numbers.items() if k in back.numbers}, shapes)
+    found = {}
+    for port in back.inputs:
+        if port.name not in inputs and port.name not in numbers:
+            assert all(axis.name for axis in flat(port.layout))
+            found[port.name] = draw.normal(size=[dim_size(dim).evaluate(sizes) for dim in port.layout])
+    return found
+
+
+def check_along_a_line(graph: Graph, inputs: Any, numbers: Any, draw: np.random.Generator, *, order: int) -> None:
+    """<cotangent, J t> three ways: by gradient, by jvp, by a central difference along t."""
+    back, forward = gradient(graph), jvp(graph)
+    given = cotangents(back, inputs, numbers, draw)
+    moving = {port.name: draw.normal(size=np.shape(inputs[port.name])) for port in differentiable(graph, None)}
+    pulled = evaluate(back, {**inputs, **given}, numbers).outputs
+    pushed = evaluate(forward, {**inputs, **{f"t_{name}": t for name, t in moving.items()}}, numbers).outputs
+    names = [port.name for port in back.inputs if port.name in given]
+    outputs = results(graph)
+    reverse = sum(float(np.sum(pulled[f"d_{name}"] * t)) for name, t in moving.items())
+    ahead = sum(float(np.sum(pushed[f"t_{o.name}"] * given[name])) for o, name in zip(outputs, names, strict=True))
+
+    def value(step: float) -> float:
+        found = evaluate(graph, {**inputs, **{name: inputs[name] + step * t for name, t in moving.items()}}, numbers)
+        every = {**found.outputs, **found.penalties}
+        return sum(float(np.sum(every[o.name] * given[name])) for o, name in zip(outputs, names, strict=True))
+
+    h = 1e-3
+    slope = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
+    size = 1 + abs(slope) + sum(float(np.sum(np.abs(pulled[f"d_{name}"] * t))) for name, t in moving.items())
+    assert abs(reverse - ahead) < 1e-8 * size
+    assert abs(reverse - slope) < 1e-4 * size, (reverse, slope)
+    if order > 1:
+        check_along_a_line(back, {**inputs, **given}, numbers, draw, order=order - 1)
