@@ -105,12 +105,12 @@ def _statement(statement: tree.Statement, frame: Frame, block: Block) -> None:
             value = expressions.static(condition, frame, "the condition of `if`")
             if not isinstance(value, bool):
                 frame.fail(codes.CONDITION_NOT_BOOL, condition.span)
-            run(then if value else otherwise or (), frame, block)
+            _branch(then if value else otherwise or (), frame, block)
         case tree.When(mode, then, otherwise):
             if mode.name != "training":
                 frame.fail(codes.UNKNOWN_MODE, mode.span, name=mode.name)
             frame.context.mode_used = True
-            run(then if frame.context.training else otherwise or (), frame, block)
+            _branch(then if frame.context.training else otherwise or (), frame, block)
         case tree.For():
             _for(statement, frame, block)
         case tree.Update(name, value):
@@ -127,6 +127,16 @@ def _statement(statement: tree.Statement, frame: Frame, block: Block) -> None:
             frame.fail(codes.STORE_IN_BODY, span)
         case tree.State(span=span) | tree.Yield(span=span) | tree.Finally(span=span):
             frame.fail(codes.OUTSIDE_SCAN, span)
+
+
+def _branch(body: Sequence[tree.Statement], frame: Frame, block: Block) -> None:
+    """A branch is a block: it may give a name from outside a new value, and its own names stay known after it."""
+    inner = Block()
+    run(body, frame, inner)
+    block.failed |= inner.failed
+    block.returned = inner.returned
+    for name, span in inner.assigned.items():
+        block.assigned.setdefault(name, span)
 
 
 def _assign(statement: tree.Assign, frame: Frame, block: Block) -> None:

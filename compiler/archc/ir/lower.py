@@ -87,7 +87,7 @@ def _module(unit: typed.Unit) -> module.Module:
 
 
 def _graph(unit: typed.Unit, method: typed.Method, body: typed.Body, inline: bool) -> Graph:
-    lowering = _Lowering(inline)
+    lowering = _Lowering(inline, list(_paths(unit)))
     outputs = tuple(Output(r.name, lowering(r.term), r.layout) for r in body.results)
     own = None if inline else ""
     updates = tuple(Update(path, lowering(term)) for path, term in body.updates if inline or "." not in path)
@@ -107,6 +107,15 @@ def _graph(unit: typed.Unit, method: typed.Method, body: typed.Body, inline: boo
         notes=Notes(lowering.spans, lowering.names, method.doc or unit.doc),
     )
     return _with_definitions(graph, (*unit.splits, *body.splits))
+
+
+def _paths(unit: typed.Unit, prefix: str = "") -> Iterator[str]:
+    """Paths of the numbers, params and buffers of a layer and its sub-layers."""
+    yield from (prefix + number.name for number in unit.numbers)
+    yield from (prefix + item.name for item in unit.stored)
+    for child in unit.children:
+        for position, inner in enumerate(child.units):
+            yield from _paths(inner, f"{prefix}{child.name}.{position}." if child.is_list else f"{prefix}{child.name}.")
 
 
 def _value_graph(unit: typed.Unit, item: typed.Stored) -> Graph:
@@ -204,6 +213,7 @@ class _Lowering:
     """Nodes of terms already lowered, by identity, and the notes gathered on the way."""
 
     inline: bool
+    order: list[str] = field(default_factory=list)  # paths of everything stored, as the source declares it
     done: dict[int, Node] = field(default_factory=dict)
     kept: list[Term] = field(default_factory=list)  # keeps terms alive, so that no identity is used twice
     refs: dict[str, Port] = field(default_factory=dict)
@@ -291,9 +301,11 @@ class _Lowering:
         return build.item(call, term.index, term.type)
 
     def reached(self, roots: Sequence[Node], inputs: set[str], more: Iterable[str]) -> tuple[Port, ...]:
-        """The ports besides the method's inputs that the roots read, and buffers that are updated; as met in the source."""
+        """The ports besides the method's inputs that the roots read, and buffers that are updated; as the source declares them."""
         names = {current.attrs for current in topological(roots) if current.op == "input"} | set(more)
-        return tuple(port for path, port in self.refs.items() if path in names and path not in inputs)
+        place = {path: position for position, path in enumerate(self.order)}
+        ports = [port for path, port in self.refs.items() if path in names and path not in inputs]
+        return tuple(sorted(ports, key=lambda port: place.get(port.name, -1)))
 
 
 def _fn_graph(name: str, inputs: Sequence[typed.TensorInput], body: typed.Body, outer: _Lowering) -> Graph:
