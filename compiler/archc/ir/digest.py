@@ -243,16 +243,13 @@ class _Colouring:
             found[axis].append(_mix("size", self.size(axis.size)))
             for symbol in axis.size.symbols:
                 found[symbol].append(_mix("axis", self.atoms[axis], self.size(axis.size, symbol)))
-        inner: dict[Graph, list[str]] = {}
         for node in reversed(list(self.down)):
             here = _mix(context, self.down[node], sorted(up[node]))
             for arg, role in zip(node.args, self.roles(node), strict=True):
                 up[arg].append(_mix(here, role))
             self.node_occurrences(node, here, found)
-            for place, graph_inside in enumerate(_inside(node)):
-                inner.setdefault(graph_inside, []).append(_mix(here, place))
-        for nested, contexts in inner.items():
-            self.nested(nested).occurrences(found, _mix(sorted(contexts)))
+            for rank, inner in enumerate(_inside(node)):
+                self.nested(inner).occurrences(found, _mix(here, rank))
 
     def node_occurrences(self, node: Node, here: str, found: _Occurrences) -> None:
         attrs = node.attrs

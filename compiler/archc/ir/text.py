@@ -130,10 +130,10 @@ class _Writer:
         self.graph = graph
         self.order = {axis: rank for rank, axis in enumerate(axes_of(graph))}
         self.nodes = list(topological(graph.roots))
-        self.file = _main_file(graph.notes, self.nodes)
         self.calls = {call: f"${i}" for i, call in enumerate(dict.fromkeys(
             node.attrs for node in self.nodes if isinstance(node.attrs, Call | Library)))}
         self.names = _value_names(graph, self.nodes)
+        self.file = _main_file(graph.notes, self.names)
 
     def lines(self) -> list[str]:
         graph = self.graph
@@ -264,8 +264,8 @@ def _holes(body: Node) -> tuple[Port, ...]:
     return tuple(Port(str(node.attrs), node.type, layout_of(sorted(node.axes, key=str))) for node in inputs)
 
 
-def _main_file(notes: Notes, nodes: list[Node]) -> str:
-    """The file that most places are in; the others are written out."""
+def _main_file(notes: Notes, nodes: Iterable[Node]) -> str:
+    """The file that most of the places to be written are in; the others are written out."""
     count = Counter(notes.spans[node].file for node in nodes if node in notes.spans)
     return min(count, key=lambda file: (-count[file], file)) if count else ""
 
