@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from archc.check import expressions
 from archc.check.frame import Frame
@@ -15,30 +15,29 @@ from archc.syntax import tree
 from archc.syntax.tree import Span
 
 Splits = dict[str, tuple[tree.Dim, ...]]
+LEAVES = (tree.Ident, tree.Name, tree.Number, tree.SizeOf, tree.String)
 
 
-def splits_in(nodes: Iterable[object], frame: Frame) -> Splits:
+def splits_in(node: object, frame: Frame) -> Splits:
     """The splits that a declaration makes anywhere, by the name of the whole: they hold in all of it."""
+    known = frame.context.registry.splits if frame.context.registry else {}
+    if id(node) in known:
+        return known[id(node)]
     found: Splits = {}
     places: dict[str, Span] = {}
-
-    def note(name: tree.Ident | None, parts: tuple[tree.Dim, ...], span: Span) -> None:
-        if name is None or not parts:
-            return
-        names = [part.name.name for part in parts if part.name]
-        if name.name in found:
-            if [p.name.name for p in found[name.name] if p.name] != names:
-                frame.report(codes.SECOND_SPLIT, span, name=name.name, also=[(places[name.name], "split here first")])
-        else:
-            found[name.name], places[name.name] = parts, span
-
-    stack = list(nodes)
+    stack = [node]
     while stack:
-        node = stack.pop(0)
-        if isinstance(node, (tree.Dim, tree.AxisDecl)):
-            note(node.name, node.parts, node.span)
-        if not isinstance(node, (tree.Ident, tree.Name, tree.Number)):
-            stack[0:0] = list(tree.children(node))
+        current = stack.pop()
+        if isinstance(current, (tree.Dim, tree.AxisDecl)) and current.name is not None and current.parts:
+            name = current.name.name
+            names = [part.name.name for part in current.parts if part.name]
+            if name not in found:
+                found[name], places[name] = current.parts, current.span
+            elif [p.name.name for p in found[name] if p.name] != names:
+                frame.report(codes.SECOND_SPLIT, current.span, name=name, also=[(places[name], "split here first")])
+        if not isinstance(current, LEAVES):
+            stack.extend(reversed(list(tree.children(current))))
+    known[id(node)] = found
     return found
 
 

@@ -283,7 +283,7 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
                 codes.MISSING_ARGUMENT, expr.span, name=entry.name.name, callee=fn.name.name, also=[(entry.span, "declared here")]
             )
     inputs = [entry for entry in fn.signature if isinstance(entry, tree.Input)]
-    splits = axis_rules.splits_in([fn], callee)
+    splits = axis_rules.splits_in(fn, callee)
     used: set[Axis] = set()
     for name, axis in axes_given.items():
         used |= set(binding.enter(callee, name, axis.chain, used, expr.span, splits))

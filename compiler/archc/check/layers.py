@@ -28,7 +28,7 @@ class LayerFrame(Frame):
         self.declared = declared
         assert isinstance(declared.node, tree.Layer)
         self.layer = declared.node
-        self.splits = axis_rules.splits_in([self.layer], self)
+        self.splits = axis_rules.splits_in(self.layer, self)
         self.numbers: list[Number] = []
         self.stored: list[Stored] = []
         self.children: dict[str, Value] = {}

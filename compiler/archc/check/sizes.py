@@ -80,7 +80,9 @@ class Size:
         terms: dict[Monomial, int] = {}
         for left, a in self.terms:
             for right, b in _size(other).terms:
-                monomial = tuple(sorted(left + right, key=str))
+                monomial = left + right
+                if len(monomial) > 1:
+                    monomial = tuple(sorted(monomial, key=str))
                 terms[monomial] = terms.get(monomial, 0) + a * b
         return _from_terms(terms)
 
@@ -207,7 +209,9 @@ def _size(value: Size | int) -> Size:
 
 
 def _from_terms(terms: Mapping[Monomial, int]) -> Size:
-    kept = ((monomial, coefficient) for monomial, coefficient in terms.items() if coefficient)
+    kept = [(monomial, coefficient) for monomial, coefficient in terms.items() if coefficient]
+    if len(kept) < 2:
+        return Size(tuple(kept))
     return Size(tuple(sorted(kept, key=lambda term: (-len(term[0]), tuple(map(str, term[0]))))))
 
 

@@ -78,7 +78,7 @@ def fn_by_itself(declared: Declared, registry: units.Registry) -> None:
     assert isinstance(fn, tree.Fn)
     context = registry.context(training=True)
     frame = Frame(context, declared.file)
-    splits = axis_rules.splits_in([fn], frame)
+    splits = axis_rules.splits_in(fn, frame)
     inputs: list[tree.Input] = []
     for entry in fn.signature:
         if isinstance(entry, tree.Input):

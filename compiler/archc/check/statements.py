@@ -100,7 +100,7 @@ def _statement(statement: tree.Statement, frame: Frame, block: Block) -> None:
         case tree.Return(values):
             block.returned = [expressions.evaluate(value, frame) for value in values]
         case tree.AxisDecl():
-            axis(statement, frame, axis_rules.splits_in([statement], frame))
+            axis(statement, frame, axis_rules.splits_in(statement, frame))
         case tree.If(condition, then, otherwise):
             value = expressions.static(condition, frame, "the condition of `if`")
             if not isinstance(value, bool):

@@ -27,6 +27,7 @@ class Registry:
         self.program, self.problems = program, problems
         self.units: dict[str, Unit | None] = {}
         self.open: list[str] = []
+        self.splits: dict[int, axis_rules.Splits] = {}  # by declaration, as found once
 
     def unit(self, of: LayerClass, statics: Mapping[str, Value]) -> Unit | None:
         key = unit_key(of, statics)
