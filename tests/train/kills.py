@@ -23,7 +23,7 @@ from tests.train.toys import network
 
 
 def settings(data: str) -> Settings:
-    return Settings("none.arch", "Toy", data, epochs=10, batch=16, lr=3e-3, threads=1, optimizer="adamw", clip=1.0, keep="best")
+    return Settings("none.arch", "Toy", data, epochs=30, batch=16, lr=3e-3, threads=1, optimizer="adamw", clip=1.0, keep="best")
 
 
 def attempt(folder: Path, data: str, save_every: float = 0.0) -> None:
@@ -47,7 +47,7 @@ def main(folder: Path, data: str, seed: int) -> None:
                 os.dup2(nowhere.fileno(), 1)
             attempt(folder, data)
             os._exit(0)
-        deadline = time.monotonic() + rng.uniform(0.02, 0.2) * (1 + killed / 10)
+        deadline = time.monotonic() + rng.uniform(0.01, 0.12) * (1 + killed / 10)
         while time.monotonic() < deadline:
             if os.waitpid(child, os.WNOHANG)[0]:
                 print(f"{killed} kills")

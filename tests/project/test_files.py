@@ -1,0 +1,40 @@
+"""The project's own files agree with one another."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_sizes_are_counted() -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "benchmarks" / "size.py")], capture_output=True, text=True, check=False)
+    assert "the compiler proper" in done.stdout and not done.stderr
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
+    broken = []
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if not target.startswith(("http://", "https://")) and not (page.parent / target).exists():
+                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    assert not broken
+
+
+def test_each_command_is_described_once_and_has_a_file() -> None:
+    from archc.cli.main import COMMANDS
+
+    for name in COMMANDS:
+        path = ROOT / "compiler" / "archc" / "cli" / f"{name}.py"
+        assert path.exists() and len(path.read_text().splitlines()) <= 150
+
+
+def test_the_version_is_the_changelogs_newest() -> None:
+    from archc.version import __version__
+
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert newest and newest[1] == __version__
