@@ -19,6 +19,7 @@ from archc.check.sizes import FloorDiv, Size, Symbol
 from archc.check.types import Axis, Layout, Type, layout_of
 from archc.ir.entry import graph_symbols
 from archc.ir.graph import Accumulate, Call, Graph, Library, Member, Node, Output, Random, Read, topological
+from archc.ir.graph import node as make
 from archc.ir.text import axes_of
 from archc.ops.table import OPS
 
@@ -39,11 +40,23 @@ _Occurrences = dict[Atom, list[str]]
 
 def digest(graph: Graph) -> str:
     """32 hexadecimal digits that identify the graph up to names and order."""
+    graph = _merged(graph)
     colours = _refined(graph, _start(graph))
     while (tied := _tied(colours)):
         colours = min((_refined(graph, {**colours, atom: _mix("chosen", colours[atom])}) for atom in tied),
                       key=lambda c: sorted(c.values()))
     return blake2b(_summary(graph, colours).encode(), digest_size=16).hexdigest()
+
+
+def _merged(graph: Graph) -> Graph:
+    """The graph with `x + y` and `y + x` one node: how often a value is there must not depend on how it was written."""
+    named = _Colouring(graph, {atom: repr(atom) for atom in _atoms(graph)}).down
+    first: dict[str, Node] = {}
+    new: dict[Node, Node] = {}
+    for current in topological(graph.roots):
+        new[current] = first.setdefault(named[current], make(current.op, map(new.__getitem__, current.args), current.attrs,
+                                                             current.type))
+    return graph.with_roots(new[root] for root in graph.roots)
 
 
 def _mix(*parts: object) -> str:
