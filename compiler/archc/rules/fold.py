@@ -27,6 +27,8 @@ def fold(node: Node) -> Node | None:
     dtype = node.type.dtype
     if dtype == "int" and abs(value) > LARGEST:
         return None
+    if value != value:
+        value = math.nan  # of all that are not a number, the one
     made: bool | int | float = bool(value) if dtype == "bool" else int(value) if dtype == "int" else float(value)
     return build.const(made)
 

@@ -10,6 +10,7 @@ from archc.check.types import Axis
 from archc.ir import build
 from archc.ir.graph import Node
 from archc.ops.table import OPS
+from archc.rules.fold import fold
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,15 @@ def _match_all(patterns: tuple[Pattern, ...], nodes: tuple[Node, ...], bound: Bi
 
 
 def instantiate(pattern: Pattern, bound: Binding) -> Node:
-    """The node that a pattern stands for."""
+    """The node that a pattern stands for; what it makes of constants is a constant."""
     if isinstance(pattern, Any):
         return bound[pattern.name]  # type: ignore[return-value]
     if isinstance(pattern, Literal):
         return build.const(pattern.value)
     args = [instantiate(arg, bound) for arg in pattern.args]
     if pattern.over is None:
-        return build.apply(pattern.op, *args)
+        made = build.apply(pattern.op, *args)
+        return fold(made) or made
     axes: frozenset[Axis] = frozenset().union(*(bound[name] for name in pattern.over))  # type: ignore[arg-type]
     return build.expand(args[0], axes) if pattern.op == "expand" else build.reduce(pattern.op, args[0], axes)
 
