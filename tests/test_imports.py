@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "compiler" / "archc"
-ORDER = ["version", "resources", "diagnostics", "limits", "syntax", "ops", "check", "ir", "rules", "passes", "codegen", "pipelines",
-         "sources", "api", "train", "cli", "__main__"]
+ORDER = ["version", "resources", "diagnostics", "limits", "syntax", "ops", "check", "ir", "rules", "passes", "codegen",
+         "pipelines", "sources", "api", "train", "cli", "__main__"]
 HEAVY = ("torch", "sympy", "networkx", "numpy", "triton", "rich")
 LAZY = ["diagnostics", "syntax", "ops", "check", "ir", "rules", "passes", "codegen", "pipelines", "api", "cli"]
 
@@ -55,7 +55,8 @@ def test_imports_point_one_way(path: Path) -> None:
         assert seen <= set(below), f"{own} imports what is above it"
 
 
-@pytest.mark.parametrize("path", [path for path in files() if folder(path) in LAZY and path.name != "numpy_spelling.py"], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [path for path in files() if folder(path) in LAZY and path.name != "numpy_spelling.py"],
+                         ids=lambda path: str(path.relative_to(ROOT)))
 def test_large_libraries_are_imported_in_functions(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path, top=True, types=False)} & set(HEAVY)
 
