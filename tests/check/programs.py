@@ -8,7 +8,8 @@ import numpy as np
 
 from archc.check.program import Program, check_program, elaborate
 from archc.check.typed import Unit
-from archc.diagnostics.model import Problems
+from archc.diagnostics.codes import IMPORT_UNKNOWN
+from archc.diagnostics.model import Kind, Problems
 from archc.ir.evaluate import evaluate
 from archc.ir.graph import Graph
 from archc.ir.lower import lower_graph
@@ -19,9 +20,9 @@ STDLIB = Path(__file__).parents[2] / "stdlib"
 def load(text: str) -> tuple[Program | None, Problems]:
     problems = Problems()
 
-    def resolve(name: str, _importing: str) -> tuple[str, str] | None:
+    def resolve(name: str, _importing: str) -> tuple[str, str] | Kind:
         path = STDLIB / (name.removeprefix("std.") + ".arch")
-        return (str(path), path.read_text()) if path.exists() else None
+        return (str(path), path.read_text()) if path.exists() else IMPORT_UNKNOWN
 
     return Program.load(text, "test.arch", resolve, problems), problems
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from archc.check.typed import Unit
 from archc.diagnostics import codes
-from archc.diagnostics.model import Problems
+from archc.diagnostics.model import Kind, Problems
 from archc.syntax import tree
 from archc.syntax.parse import parse
 
-Resolve = Callable[[str, str], "tuple[str, str] | None"]
-"""(dotted name, path of the importing file) -> (path, text) of the imported file, or None where there is none."""
+Resolve = Callable[[str, str], "tuple[str, str] | Kind | None"]
+"""(dotted name, path of the importing file) -> (path, text) of the imported file; or what is wrong; or None where that was said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,14 +98,11 @@ def _import(
     above: tuple[str, ...],
 ) -> None:
     found = resolve(node.dotted, file.path)
+    if isinstance(found, Kind):
+        places = "below this file's folder, and in the standard library"
+        problems.add(found, node.span, name=node.dotted, others=[], places=places)
+        return
     if found is None:
-        problems.add(
-            codes.IMPORT_UNKNOWN,
-            node.span,
-            name=node.dotted,
-            others=[],
-            places="below this file's folder, and in the standard library",
-        )
         return
     path, text = found
     if path in above:
