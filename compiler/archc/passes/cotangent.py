@@ -73,11 +73,11 @@ class Cotangent:
 def scale(ct: Cotangent, factor: Node, facts: Facts) -> Cotangent:
     """The cotangent times a factor, which is never multiplied where the cotangent does not count."""
     if ct.mask is None:
-        return Cotangent(times(ct.raw, factor))
+        return Cotangent(chosen(ct.raw, factor))
     if factor.axes <= ct.axes:
-        return Cotangent(times(ct.raw, factor), ct.mask)
+        return Cotangent(chosen(ct.raw, factor), ct.mask)
     # An outer product, most often one side of a contraction: select first, so that it stays a product of two.
-    return Cotangent(times(ct.value, _guarded(factor, ct.mask, facts)), ct.mask, clean=True)
+    return Cotangent(chosen(ct.value, _guarded(factor, ct.mask, facts)), ct.mask, clean=True)
 
 
 def _guarded(factor: Node, mask: Node, facts: Facts) -> Node:
@@ -142,8 +142,16 @@ def _both(a: Node, b: Node) -> Node:
     return a if a is b else build.apply("and", a, b)
 
 
+def chosen(x: Node, factor: Node) -> Node:
+    """x times a factor; a choice for a factor that is one of 0 and 1. Only for cotangents: a tangent that is chosen would, turned
+    round, guard all that comes before it, which is promised of a `where` that somebody wrote and of nothing else."""
+    if factor.op == "where" and all(arg.op == "const" and arg.attrs in (0, 1) for arg in factor.args[1:]):
+        return build.apply("where", factor.args[0], *(x if arg.attrs else ZERO for arg in factor.args[1:]))
+    return times(x, factor)
+
+
 def times(x: Node, factor: Node) -> Node:
-    """x times a factor: nothing for 1, a negation for -1, a choice for a factor that is one of 0 and 1."""
+    """x times a factor: x itself for 1, its negation for -1, a quotient for 1 / y."""
     if factor.op == "const":
         if factor.attrs == 1:
             return x
@@ -153,7 +161,5 @@ def times(x: Node, factor: Node) -> Node:
         return build.apply("neg", times(x, factor.args[0]))
     if factor.op == "div" and factor.args[0].op == "const" and factor.args[0].attrs == 1:
         return build.apply("div", x, factor.args[1])
-    if factor.op == "where" and all(arg.op == "const" and arg.attrs in (0, 1) for arg in factor.args[1:]):
-        return build.apply("where", factor.args[0], *(x if arg.attrs else ZERO for arg in factor.args[1:]))
     return build.apply("mul", x, factor)
 
