@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from archc.codegen.torch.recognise import RECOGNISE
 from archc.passes.base import Pass
 from archc.passes.distribute import DISTRIBUTE
 from archc.passes.gradient import GRADIENT, JVP
@@ -23,13 +24,18 @@ SECOND_ORDER: tuple[Pass, ...] = (*TRAINING, GRADIENT, SIMPLIFY, DISTRIBUTE, HOI
 # The forward derivative beside the value.
 FORWARD: tuple[Pass, ...] = (*INFERENCE, JVP, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
 
+# For a target: what is simplest, then what the target's library does whole.
+TORCH: tuple[Pass, ...] = (*INFERENCE, RECOGNISE)
+
+TARGETS: dict[str, tuple[Pass, ...]] = {"torch": TORCH}
+
 MODES: dict[str, tuple[Pass, ...]] = {
     "inference": INFERENCE, "training": TRAINING, "second-order": SECOND_ORDER, "forward": FORWARD,
 }
 
 PASSES: dict[str, Pass] = {
     current.name: current
-    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, DISTRIBUTE, HOIST, GRADIENT, JVP)
+    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, DISTRIBUTE, HOIST, GRADIENT, JVP, RECOGNISE)
 }
 """Every pass by name: what `archc ir --list` shows and `--after`, `--run` take."""
 
