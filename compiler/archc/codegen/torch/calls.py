@@ -1,0 +1,121 @@
+"""Lowering of random draws, sub-modules and functions with a derivative of their own."""
+
+from __future__ import annotations
+
+from archc.check.types import LEADING, Axis, Layout
+from archc.codegen.torch import layout, names
+from archc.codegen.torch.form import Assign, Dims, Expr
+from archc.codegen.torch.layout import literal
+from archc.codegen.torch.lower import Lowering
+from archc.ir.graph import Call, Member, Node, Random
+
+
+def random(low: Lowering, current: Node) -> Expr:
+    """A fresh draw for every element, as torch's generator gives them in memory order."""
+    attrs = current.attrs
+    assert isinstance(attrs, Random)
+    args = [low.value(arg) for arg in current.args]
+    order = tuple(sorted(attrs.axes, key=lambda axis: axis.name != LEADING))
+    if not all(arg.is_host for arg in args):
+        return _from_tensors(low, current, attrs.kind, args, order)
+    return draw(attrs.kind, _empty(low, order), args, order)
+
+
+def draw(kind: str, into: Expr, args: list[Expr], order: Dims) -> Expr:
+    """Fills a tensor in place: the calls of torch.nn.init, so that a seed gives the familiar numbers."""
+    if kind in ("uniform", "normal", "bernoulli"):
+        return Expr("method", (into, *args), (f"{kind}_",), order, "float")
+    return Expr("function", (into, *args), (f"nn.init.{kind}_",), order, "float")
+
+
+def _shape(low: Lowering, order: tuple[Axis, ...]) -> tuple[Expr, ...]:
+    return tuple(Expr("star", (low.lead_shape(),)) if axis.name == LEADING and low.native else low.size(axis.size) for axis in order)
+
+
+def _empty(low: Lowering, order: tuple[Axis, ...]) -> Expr:
+    keywords = (Expr("keyword", (layout.name(low.dtype_text),), ("dtype",)), Expr("keyword", (layout.name(low.device_text),), ("device",)))
+    shape = _shape(low, order) or (Expr("tuple"),)
+    return Expr("function", (*shape, *keywords), ("torch.empty",), order, "float")
+
+
+def _from_tensors(low: Lowering, current: Node, kind: str, args: list[Expr], order: tuple[Axis, ...]) -> Expr:
+    """Parameters that are tensors: a standard draw, scaled."""
+    from archc.codegen.torch.elementwise import broadcast
+
+    args = [layout.align(low.as_tensor(arg), order) for arg in args]
+    if kind == "bernoulli":
+        lead = low.lead_shape() if low.native and order and order[0].name == LEADING else None
+        return Expr("function", (layout.expand(args[0], order, low.size, lead),), ("torch.bernoulli",), order, "float")
+    if kind in ("uniform", "normal"):
+        unit = draw(kind, _empty(low, order), [literal(0.0), literal(1.0)], order)
+        scale = args[1] if kind == "normal" else Expr("sub", (args[1], args[0]), (), broadcast((args[1], args[0])), "float")
+        scaled = Expr("mul", (unit, scale), (), order, "float")
+        return Expr("add", (scaled, args[0]), (), order, "float")
+    raise AssertionError(f"{kind} takes numbers")
+
+
+def dropout(low: Lowering, current: Node) -> Expr:
+    x, p = (low.value(arg) for arg in current.args)
+    x = layout.squeeze(low.as_tensor(x))
+    training = low.scope.training
+    return Expr("dropout", (x, p), (training or "True",), x.dims, "float")
+
+
+# ------------------------------------------------------------------------------------------------ sub-modules
+def member(low: Lowering, current: Node) -> Expr:
+    """`y = self.norm(x)`; several results are unpacked."""
+    attrs = current.attrs
+    assert isinstance(attrs, Member)
+    args = tuple(memory(low, low.value(arg), where) for arg, where in zip(current.args, attrs.layouts, strict=True))
+    text = names.path(attrs.path) + ("" if attrs.method == "forward" else f".{names.attribute(attrs.method)}")
+    wish = attrs.path.split(".")[-1]
+    results = [Expr("function", args, (text,), layout.entry_dims(where), type_.dtype)
+               for where, type_ in zip(attrs.results, attrs.types, strict=True)]
+    return _results(low, current, results, names.python_name(wish if not wish.isdigit() else attrs.path.split(".")[-2]))
+
+
+def _results(low: Lowering, current: Node, results: list[Expr], wish: str) -> Expr:
+    if len(results) == 1:
+        low.results[current] = results
+    else:
+        targets = tuple(low.scope.names.fresh(f"{wish}_{i}") for i in range(len(results)))
+        low.block.append(Assign(targets, results[0]))
+        low.results[current] = [layout.name(t, r.dims, r.dtype) for t, r in zip(targets, results, strict=True)]
+    return results[0]
+
+
+def memory(low: Lowering, x: Expr, where: Layout) -> Expr:
+    """A value as another function takes it."""
+    leads = bool(where) and [axis.name for axis in where[0]] == [LEADING]
+    x = low.as_tensor(x)
+    lead = low.lead_shape() if leads and low.native and any(axis.name == LEADING for axis in where[0]) and not x.is_leading else None
+    return layout.to_memory(x, where, low.size, lead)
+
+
+def item(low: Lowering, current: Node) -> Expr:
+    source = current.args[0]
+    assert isinstance(current.attrs, int)
+    x = low.results[source][current.attrs]
+    attrs = source.attrs
+    if isinstance(attrs, Member):
+        where = attrs.results[current.attrs]
+    else:
+        assert isinstance(attrs, Call)
+        where = attrs.body.outputs[current.attrs].layout
+    x = layout.split_dims(x, where, low.size, low.infer)
+    return layout.squeeze(x) if x.dims and None in x.dims else x
+
+
+def call(low: Lowering, current: Node) -> Expr:
+    """`y = _Binary.apply(x, n)`: the tensors, then the sizes that its text mentions."""
+    attrs = current.attrs
+    assert isinstance(attrs, Call)
+    function = low.scope.functions(attrs, low.native)
+    args = [memory(low, low.value(arg), port.layout) for arg, port in zip(current.args, attrs.body.inputs, strict=False)]
+    args += [layout.name(low.scope.inputs[port]) for port in function.ports]
+    args += [Expr("name", (), (low.symbol(symbol),), None, "int") for symbol in function.symbols]
+    results = [Expr("function", tuple(args), (f"{function.name}.apply",), layout.entry_dims(output.layout), output.node.type.dtype)
+               for output in attrs.body.outputs]
+    return _results(low, current, results, names.python_name(attrs.body.name))
+
+

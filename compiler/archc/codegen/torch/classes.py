@@ -1,0 +1,289 @@
+"""A layer as the text of one nn.Module class: constructor, `reset_parameters`, methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from archc.check.sizes import Size
+from archc.check.types import dim_size
+from archc.codegen.torch import names, print as printer
+from archc.codegen.torch.calls import draw
+from archc.codegen.torch.form import Assign, Do, Expr, Function, Raise, Statement, verify
+from archc.codegen.torch.layout import literal, name
+from archc.codegen.torch.lower import Lowering, Scope
+from archc.codegen.torch.methods import Registry, method, prepared, shape
+from archc.codegen.torch.names import Names
+from archc.ir import entry
+from archc.ir.graph import Graph, Random
+from archc.ir.module import Child, Module, Number, Package, Stored
+
+ANNOTATIONS = {"axis": "int", "int": "int", "float": "float", "bool": "bool"}
+DTYPES = {"int": "torch.long", "bool": "torch.bool", "complex": "torch.complex64"}
+
+
+class ClassWriter:
+    """Writes one class. `titles` gives the class name of every module of the package."""
+
+    def __init__(self, module: Module, package: Package, titles: Mapping[str, str], registry: Registry) -> None:
+        self.module, self.package, self.titles, self.registry = module, package, titles, registry
+        self.sizes = [number.name for number in module.numbers if number.kind in ("axis", "int")]
+        self.wholes = {Size.symbol(d.symbol) * d.part: d.whole for d in module.definitions}
+        self.known = self._known()
+
+    def _known(self) -> tuple[str, ...]:
+        """Size symbols that the constructor knows."""
+        return tuple(self.sizes)
+
+    def lines(self) -> list[str]:
+        title = self.titles[self.module.key]
+        yield_ = [f"class {title}(nn.Module):", *printer.docstring(self.doc(), "    "), ""]
+        if any(m.train.penalties or m.eval.penalties for m in self.module.methods):
+            yield_ += ["    penalties: list[tuple[str, Tensor]] | None = None  # a list while a trainer collects them"]
+        yield_ += [*self.attributes()]
+        if yield_[-1] != "":
+            yield_.append("")
+        for part in self.functions():
+            yield_ += [*part, ""]
+        return yield_[:-1]
+
+    def doc(self) -> str:
+        forward = self.module.methods[0]
+        inputs = [port for port in forward.train.inputs if port.role == "input"]
+        taken = ", ".join(f"{port.name}{shape(port.layout)}" for port in inputs)
+        given = ", ".join(shape(output.layout) for output in forward.train.outputs)
+        doc = self.module.doc.strip()
+        return f"{doc}\n\n{taken} -> {given}\n" if doc else f"{taken} -> {given}"
+
+    def attributes(self) -> Iterator[str]:
+        """Annotations of params and buffers, for type checkers."""
+        for stored in self.module.stored:
+            if stored.kind == "buffer":
+                yield f"    {names.attribute(stored.name)}: Tensor"
+
+    def functions(self) -> Iterator[list[str]]:
+        yield self.constructor()
+        if reset := self.reset():
+            yield reset
+        numbers = {number: f"self.{names.attribute(number)}" for number in self.sizes}
+        for found in self.module.methods:
+            yield printer.function(method(found, numbers, self.known, self.registry), "    ")
+        if extra := self.extra_repr():
+            yield extra
+
+    # -- the constructor -----------------------------------------------------------------------------------------
+    def constructor(self) -> list[str]:
+        arguments: list[tuple[str, str, str | None]] = [("self", "", None)]
+        for number in sorted(self.module.numbers, key=lambda number: number.default is not None):
+            default = None if number.default is None else printer.literal(number.default)
+            arguments.append((names.argument(number.name), ANNOTATIONS[number.kind], default))
+        arguments.append(("*", "", None))
+        given = [stored for stored in self.module.stored if stored.value is None and stored.kind != "init"]
+        arguments += [(names.argument(stored.name), "Tensor", None) for stored in given]
+        statics = [(text, value) for text, value in self.module.statics.items() if isinstance(value, (bool, int, float, str))]
+        for text, value in statics:
+            kind = type(value).__name__
+            arguments.append((names.argument(text), kind, _quoted(value)))
+        arguments += [("device", "torch.device | str | None", "None"), ("dtype", "torch.dtype | None", "None")]
+        body: list[Statement] = [Do(Expr("function", (), ("super().__init__",), None))]
+        body += [self.fixed(text, value) for text, value in statics]
+        body += self.checks()
+        for number in self.module.numbers:
+            body.append(Assign((f"self.{names.attribute(number.name)}",), name(names.argument(number.name))))
+        for stored in self.module.stored:
+            body += self.store(stored)
+        for child in self.module.children:
+            body += self.child(child)
+        if any(self.resets(stored) for stored in self.module.stored):
+            body.append(Do(Expr("function", (), ("self.reset_parameters",), None)))
+        function = Function("__init__", tuple(arguments), "None", tuple(body), assumed=frozenset(self.titles.values()))
+        return printer.function(function, "    ")
+
+    def fixed(self, text: str, value: object) -> Statement:
+        """A static choice cannot be made anew: it shaped the code."""
+        assert isinstance(value, (bool, int, float, str))
+        wrong = Expr("ne", (name(names.argument(text)), Expr("literal", (), (_quoted(value),))), (), None, "bool")
+        shown = str(value).replace("{", "{{").replace("}", "}}")
+        return Raise(wrong, "ValueError", f"{self.module.name} was compiled for {text} = {shown}, not {{}}: compile it again "
+                     f"with another {text}", (name(names.argument(text)),))
+
+    def arguments_scope(self) -> Lowering:
+        """Sizes and numbers as the constructor's arguments."""
+        return self.scope({number.name: names.argument(number.name) for number in self.module.numbers}, Graph("", (), ()))
+
+    def scope(self, written: Mapping[str, str], graph: Graph, inputs: Mapping[str, str] | None = None) -> Lowering:
+        symbols = {text: written[text] for text in self.sizes}
+        scope = Scope({**written, **(inputs or {})}, symbols, Names(written.values()), self.registry, constructing=True)
+        return Lowering(graph, scope, native=False)
+
+    def size(self, low: Lowering, size: Size) -> Expr:
+        """A size from the constructor's numbers alone: parts of splits by their definitions."""
+        size = self.wholes.get(size, size)
+        while size.symbols - set(self.sizes):
+            definitions = {d.symbol: d.whole // d.part for d in self.module.definitions if d.symbol in size.symbols}
+            if not definitions:
+                break
+            size = size.substitute(definitions)
+        return low.size(size)
+
+    def checks(self) -> list[Statement]:
+        """What the numbers promise each other, and that no size is negative."""
+        low = self.arguments_scope()
+        found: list[Statement] = []
+        for text in self.sizes:
+            argument = name(names.argument(text), None, "int")
+            wrong = Expr("lt", (argument, literal(0)), (), None, "bool")
+            found.append(Raise(wrong, "ValueError", f"{text} is {{}}, and a size is at least 0", (argument,)))
+        own = set(self.sizes)
+        definitions = [d for d in self.module.definitions if d.whole.symbols | d.part.symbols <= own]
+        own |= {d.symbol for d in definitions}
+        checks = [c for c in self.module.checks if c.left.symbols | c.right.symbols <= own]
+        graph = Graph("constructor", (), (), numbers=tuple(self.sizes), definitions=tuple(definitions), checks=tuple(checks))
+        for step in entry.plan(graph):
+            if isinstance(step, entry.Define) and step.part.constant != 1:
+                whole, part = self.size(low, step.whole), self.size(low, step.part)
+                wrong = Expr("ne", (Expr("mod", (whole, part), (), None, "int"), literal(0)), (), None, "bool")
+                if step.part.constant is None:
+                    wrong = Expr("or", (Expr("lt", (part, literal(1)), (), None, "bool"), wrong), (), None, "bool")
+                found.append(_fail(wrong, step.sentence, found=whole, factor=part))
+            elif isinstance(step, (entry.Equal, entry.AtLeast)):
+                left, right = self.size(low, step.left), self.size(low, step.right)
+                op = "ne" if isinstance(step, entry.Equal) else "lt"
+                found.append(_fail(Expr(op, (left, right), (), None, "bool"), step.sentence, found=left, expected=right))
+        return found
+
+    def store(self, stored: Stored) -> list[Statement]:
+        """`self.gamma = nn.Parameter(torch.empty(...))` or a registered buffer."""
+        if stored.kind == "init":
+            return []
+        attribute = names.attribute(stored.name)
+        if stored.value is None:
+            value = Expr("method", (name(names.argument(stored.name), ()), *_placed(stored)), ("to",), ())
+            value = Expr("method", (value,), ("clone",), ()) if stored.kind == "buffer" else Expr(
+                "method", (Expr("method", (value,), ("detach",), ()),), ("clone",), ())
+        else:
+            low = self.arguments_scope()
+            sizes = [self.size(low, dim_size(dim)) for dim in stored.layout] or [Expr("tuple")]
+            value = Expr("function", (*sizes, *_placed(stored)), ("torch.empty",), ())
+        if stored.kind == "param":
+            return [Assign((f"self.{attribute}",), Expr("function", (value,), ("nn.Parameter",), ()))]
+        text = Expr("literal", (), (f'"{attribute}"',))
+        return [Do(Expr("function", (text, value), ("self.register_buffer",), None))]
+
+    def child(self, child: Child) -> list[Statement]:
+        """A sub-module, or a list of them: one comprehension where all are alike."""
+        made = [self.instance(key, arguments) for key, arguments in zip(child.modules, child.arguments, strict=True)]
+        target = f"self.{names.attribute(child.name)}"
+        if not child.is_list:
+            return [Assign((target,), made[0])]
+        if len(made) > 1 and all(one == made[0] for one in made):
+            inner = Expr("name", (), (f"[{printer.expression(made[0])} for _ in range({len(made)})]",), None)
+        else:
+            inner = Expr("name", (), (f"[{', '.join(map(printer.expression, made))}]",), None)
+        return [Assign((target,), Expr("function", (inner,), ("nn.ModuleList",), None))]
+
+    def instance(self, key: str, arguments: Mapping[str, Graph]) -> Expr:
+        other = self.package.modules[key]
+        keywords: list[Expr] = []
+        for number in other.numbers:
+            if number.name in arguments and not _is_default(number, arguments[number.name]):
+                value = self.scalar(arguments[number.name])
+                keywords.append(Expr("keyword", (value,), (names.argument(number.name),)))
+        keywords += [Expr("keyword", (name(text),), (text,)) for text in ("device", "dtype")]
+        return Expr("function", tuple(keywords), (self.titles[key],), None)
+
+    def scalar(self, graph: Graph) -> Expr:
+        """A constructor argument of a sub-module: a number of the host over this module's numbers."""
+        written = {number.name: names.argument(number.name) for number in self.module.numbers}
+        low = self.scope(written, graph)
+        low.size = lambda size: self.size(self.arguments_scope(), size)  # type: ignore[method-assign]
+        low.lower(graph.outputs[0].node)
+        value = low.value(graph.outputs[0].node)
+        assert value.is_host and not low.block, "an argument of a sub-module is a number"
+        return value
+
+    # -- initial values ------------------------------------------------------------------------------------------
+    def resets(self, stored: Stored) -> bool:
+        return stored.value is not None and stored.kind != "init"
+
+    def reset(self) -> list[str]:
+        """`reset_parameters`: every param and buffer filled, in the source's order."""
+        if not any(self.resets(stored) for stored in self.module.stored):
+            return []
+        written = {number.name: f"self.{names.attribute(number.name)}" for number in self.module.numbers}
+        local: dict[str, str] = {}
+        unique = Names()
+        body: list[Statement] = []
+        for stored in self.module.stored:
+            if stored.value is None:
+                continue
+            body += self.filled(stored, written, local, unique)
+        function = Function("reset_parameters", (("self", "", None),), "None", tuple(body), decorators=("@torch.no_grad()",),
+                            doc="Gives params and buffers their first values.")
+        verify(function)
+        return printer.function(function, "    ")
+
+    def filled(self, stored: Stored, written: Mapping[str, str], local: dict[str, str], unique: Names) -> list[Statement]:
+        assert stored.value is not None
+        graph = prepared(stored.value)
+        inputs = {port.name: local.get(port.name, names.path(port.name)) for port in graph.inputs if port.role != "number"}
+        low = self.scope(written, graph, inputs)
+        low.scope.names = unique
+        low.size = lambda size: self.size(self.scope(written, graph), size)  # type: ignore[method-assign]
+        target = f"self.{names.attribute(stored.name)}"
+        if stored.kind != "init":
+            low.home = target
+        output = graph.outputs[0]
+        root = output.node
+        while root.op == "expand":
+            root = root.args[0]
+        if stored.kind != "init" and root.op == "random" and isinstance(root.attrs, Random) and (
+                root.attrs.axes == tuple(axis for dim in stored.layout for axis in dim)) and all(len(d) == 1 for d in stored.layout):
+            for arg in root.args:
+                low.lower(arg)
+            args = [low.value(arg) for arg in root.args]
+            if all(arg.is_host for arg in args):
+                return [*low.block, Do(draw(root.attrs.kind, name(target, ()), args, ()))]
+        low.lower(root)
+        value = low.value(root)
+        if stored.kind == "init":
+            value = low.out(value, stored.layout)
+            made = low.bind(value, stored.name)
+            local[stored.name] = str(made.params[0])
+            return list(low.block)
+        if value.is_host:
+            return [*low.block, Do(Expr("method", (name(target, ()), value), ("fill_",), ()))]
+        value = low.out(value, stored.layout)
+        return [*low.block, Do(Expr("method", (name(target, ()), value), ("copy_",), ()))]
+
+    def extra_repr(self) -> list[str]:
+        if not self.module.numbers:
+            return []
+        shown = ", ".join(f"{number.name}={{self.{names.attribute(number.name)}}}" for number in self.module.numbers)
+        return ["    def extra_repr(self) -> str:", f'        return f"{shown}"']
+
+
+def _placed(stored: Stored) -> tuple[Expr, ...]:
+    dtype = DTYPES.get(stored.dtype, "dtype")
+    return tuple(Expr("keyword", (name(value),), (text,)) for text, value in (("device", "device"), ("dtype", dtype)))
+
+
+def _is_default(number: Number, graph: Graph) -> bool:
+    node = graph.outputs[0].node
+    return number.default is not None and node.op == "const" and node.attrs == number.default
+
+
+def _quoted(value: bool | int | float | str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else printer.literal(value)
+
+
+def _fail(condition: Expr, sentence: str, **facts: Expr) -> Raise:
+    import re
+
+    values: list[Expr] = []
+
+    def place(match: re.Match[str]) -> str:
+        values.append(facts[match[1]])
+        return "{}"
+
+    return Raise(condition, "ValueError", re.sub(r"\{(\w+)\}", place, sentence), tuple(values))
+

@@ -1,0 +1,185 @@
+"""Lowering of elementwise operations, constants and indices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archc.check.sizes import Size
+from archc.check.types import LEADING, Axis
+from archc.codegen.torch import layout
+from archc.codegen.torch.form import Dims, Expr
+from archc.codegen.torch.layout import align, literal, merge
+from archc.codegen.torch.lower import Lowering, NeedsFlat
+from archc.codegen.torch.spelling import HOST
+from archc.ir.graph import Node
+from archc.ops.table import DType
+
+
+def constant(_: Lowering, current: Node) -> Expr:
+    assert isinstance(current.attrs, (bool, int, float))
+    return literal(current.attrs)
+
+
+def size(low: Lowering, current: Node) -> Expr:
+    assert isinstance(current.attrs, Size)
+    return low.size(current.attrs)
+
+
+def port(low: Lowering, current: Node) -> Expr:
+    return low.port(str(current.attrs))
+
+
+def index(low: Lowering, current: Node) -> Expr:
+    axis = current.attrs
+    assert isinstance(axis, Axis)
+    if axis.name == LEADING and low.native:
+        raise NeedsFlat
+    return Expr("arange", (low.size(axis.size),), (low.device_text,), (axis,), "int")
+
+
+def expand(low: Lowering, current: Node) -> Expr:
+    x = low.as_tensor(low.value(current.args[0]))
+    order = order_of(low, current, [x])
+    lead = low.lead_shape() if low.native and order and order[0].name == LEADING and order[0] not in x.axes else None
+    if low.native and order and order[0].name == LEADING and lead is None and x.axes != frozenset(order):
+        lead = low.lead_shape()
+    return layout.expand(x, order, low.size, lead)
+
+
+def order_of(low: Lowering, current: Node, args: Sequence[Expr]) -> tuple[Axis, ...]:
+    """The order of dimensions of an elementwise result."""
+    orders = [tuple(dim for dim in arg.dims if dim is not None) for arg in args if arg.dims is not None]
+    found = merge(orders, low.wish.get(current, ()))
+    rest = [axis for axis in low.wish.get(current, ()) if axis in current.axes and axis not in found]
+    found = (*found, *rest)
+    return tuple(sorted(found, key=lambda axis: axis.name != LEADING))
+
+
+def broadcast(args: Sequence[Expr]) -> Dims:
+    """The dimensions of aligned operands together."""
+    rank = max((len(arg.dims) for arg in args if arg.dims is not None), default=0)
+    found: list[Axis | None] = [None] * rank
+    for arg in args:
+        dims = arg.dims or ()
+        for place, dim in enumerate(dims, rank - len(dims)):
+            found[place] = found[place] or dim
+    return tuple(found)
+
+
+def make(low: Lowering, current: Node, op: str, args: Sequence[Expr], dtype: DType, params: tuple[str, ...] = ()) -> Expr:
+    """An elementwise operation on operands in any order of dimensions."""
+    if not fits(args):
+        order = order_of(low, current, args)
+        args = [align(arg, order) for arg in args]
+    return Expr(op, tuple(args), params, broadcast(args), dtype)
+
+
+def fits(args: Sequence[Expr]) -> bool:
+    """Whether operands broadcast as they are: aligned at the right, each axis stands at one place and each place has one axis."""
+    places: dict[Axis, int] = {}
+    taken: dict[int, Axis] = {}
+    for arg in args:
+        for place, dim in enumerate(reversed(arg.dims or ())):
+            if dim is not None and (places.setdefault(dim, place) != place or taken.setdefault(place, dim) != dim):
+                return False
+    rank = max((len(arg.dims or ()) for arg in args), default=0)
+    return all(place == rank - 1 for dim, place in places.items() if dim.name == LEADING)
+
+
+def general(low: Lowering, current: Node) -> Expr:
+    args = [low.value(arg) for arg in current.args]
+    if all(arg.is_host for arg in args):
+        if current.op in HOST and (low.scope.constructing or not _may_raise(current)):
+            if current.op == "detach":
+                return args[0]
+            if current.op == "div" and _may_raise(current):
+                args = [args[0], Expr("maximum", (args[1], literal(1)), (), None, args[1].dtype)]
+            return Expr(current.op, tuple(args), (), None, current.type.dtype)
+        args = [low.as_tensor(args[0]), *args[1:]]
+    if len(args) == 2 and current.op in ("and", "or"):
+        args = [low.as_tensor(arg) for arg in args]
+    if all(arg.is_host for arg in args[:1]) and len(args) == 1:
+        args = [low.as_tensor(args[0])]
+    return make(low, current, current.op, args, current.type.dtype)
+
+
+def _may_raise(current: Node) -> bool:
+    """Python raises where torch gives inf or nan: a division by what may be zero, a logarithm, an overflow."""
+    if current.op == "div":
+        return not _positive(current.args[1])
+    if current.op in ("floordiv", "mod"):
+        return False
+    return current.op in ("log", "log1p", "pow", "rsqrt", "exp", "expm1", "sqrt") and not _safe(current)
+
+
+def _safe(current: Node) -> bool:
+    if current.op in ("sqrt",):
+        return _not_negative(current.args[0])
+    if current.op in ("rsqrt", "log"):
+        return _positive(current.args[0])
+    return all(arg.op == "const" for arg in current.args)
+
+
+def _positive(current: Node) -> bool:
+    """Never zero or less: a constant, a size plus one, a root or product of such, or the larger of one and anything."""
+    if current.op == "const":
+        return isinstance(current.attrs, (int, float)) and current.attrs > 0
+    if current.op in ("to_float", "sqrt"):
+        return _positive(current.args[0])
+    if current.op in ("mul", "div"):
+        return all(map(_positive, current.args))
+    if current.op == "maximum":
+        return any(map(_positive, current.args))
+    if current.op == "add":
+        return any(map(_positive, current.args)) and all(_positive(arg) or _not_negative(arg) for arg in current.args)
+    return False
+
+
+def _not_negative(current: Node) -> bool:
+    if current.op == "size" and isinstance(current.attrs, Size):
+        return all(coefficient > 0 for _, coefficient in current.attrs.terms)
+    if current.op in ("to_float", "sqrt", "add", "mul"):
+        return all(map(_not_negative, current.args))
+    return _positive(current)
+
+
+def to_float(low: Lowering, current: Node) -> Expr:
+    x = low.value(current.args[0])
+    if x.dtype == "float":
+        return x
+    if x.is_host:
+        return literal(float(x.params[0])) if x.op in ("literal", "negative") else Expr(  # type: ignore[arg-type]
+            "as", (x,), (), None, "float")
+    return Expr("to_float", (x,), (low.dtype_text,), x.dims, "float")
+
+
+def whole_power(low: Lowering, current: Node) -> Expr:
+    x, exponent = (low.value(arg) for arg in current.args)
+    if not x.is_host and exponent.op == "literal" and exponent.params == (2,):
+        return Expr("square", (x,), (), x.dims, x.dtype)
+    return general(low, current)
+
+
+def extremum(low: Lowering, current: Node) -> Expr:
+    """torch.maximum gives each of two equal operands half of the derivative, clamp does not: numbers become tensors."""
+    args = [low.value(arg) for arg in current.args]
+    if all(arg.is_host for arg in args):
+        return general(low, current)
+    return make(low, current, current.op, [low.as_tensor(arg) for arg in args], current.type.dtype)
+
+
+def where(low: Lowering, current: Node) -> Expr:
+    condition, yes, no = (low.value(arg) for arg in current.args)
+    if condition.is_host:
+        if yes.is_host and no.is_host:
+            return Expr("where", (condition, yes, no), (), None, current.type.dtype)
+        yes, no = low.as_tensor(yes), low.as_tensor(no)
+        order = order_of(low, current, [yes, no])
+        lead = low.lead_shape() if low.native and order and order[0].name == LEADING else None
+        yes, no = (layout.expand(part, order, low.size, lead) for part in (yes, no))
+        return Expr("select", (condition, yes, no), (), order, current.type.dtype)
+    if yes.is_host and no.is_host and current.type.dtype == "float":
+        if (yes.params, no.params) == ((1.0,), (0.0,)):
+            return Expr("to_float", (condition,), (low.dtype_text,), condition.dims, "float")
+        yes = low.as_tensor(yes)
+    return make(low, current, "where", [condition, yes, no], current.type.dtype)

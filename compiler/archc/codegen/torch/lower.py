@@ -1,0 +1,288 @@
+"""A graph as statements of `form`: which torch operation computes each node, in which order its dimensions lie, what has a name.
+
+Elementwise operations take the order of their widest operand; the others follow as views. Leading dimensions stay as they are
+where every operation can leave them alone (`native`); else they are made one at entry and put back at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from archc.check.sizes import Size
+from archc.check.types import LEADING, Axis, Layout, flat
+from archc.codegen.torch import layout
+from archc.codegen.torch.form import Assign, Expr, Statement
+from archc.codegen.torch.layout import literal, merge, name
+from archc.codegen.torch.names import Names
+from archc.codegen.torch.print import expression
+from archc.ir.graph import Call, Graph, Node, topological, users
+
+LONGEST = 100  # an expression longer than this is given a name
+
+
+class NeedsFlat(Exception):
+    """An operation must address the leading dimensions as one."""
+
+
+@dataclass
+class Scope:
+    """What the function around a graph provides: how its inputs, constructor arguments and sub-modules are written."""
+
+    inputs: Mapping[str, str]  # port name -> expression
+    numbers: Mapping[str, str]  # size symbol of the constructor -> expression
+    names: Names
+    functions: Callable[[Call, bool], Custom] = lambda call, native: _no_functions()
+    training: str | None = None  # the expression that turns dropout on, None where it is always on
+    symbols: dict[str, str] = field(default_factory=dict)  # size symbols that are used, and their local names
+    lead: str | None = None  # the name of the leading dimensions' sizes, if they are used
+    constructing: bool = False  # numbers stay numbers: nothing of size 0 is divided by that matters
+
+
+@dataclass(frozen=True)
+class Custom:
+    """An emitted function with a derivative of its own: what it is called and what it takes beside its inputs."""
+
+    name: str
+    ports: tuple[str, ...]
+    symbols: tuple[str, ...]
+
+
+def _no_functions() -> Custom:
+    raise AssertionError("this scope has no functions")
+
+
+class Lowering:
+    """The state of lowering one graph. Rules of single operations are in `elementwise`, `reads`, `products` and `calls`."""
+
+    def __init__(self, graph: Graph, scope: Scope, native: bool) -> None:
+        self.graph, self.scope, self.native = graph, scope, native
+        self.done: dict[Node, Expr] = {}
+        self.block: list[Statement] = []
+        self.results: dict[Node, list[Expr]] = {}  # of calls that give several
+        self.uses = {current: len(found) for current, found in users(graph.roots).items()}
+        for root in graph.roots:
+            self.uses[root] = self.uses.get(root, 0) + 1
+        self.wish = _wishes(graph)
+        self.ports = {port.name: port for port in graph.inputs}
+        self.bound_ports: dict[str, Expr] = {}
+        self.readers = users(graph.roots)
+        self.home: str | None = None  # a tensor whose dtype and device stand in for those of the inputs
+
+    # -- sizes ---------------------------------------------------------------------------------------------------
+    def symbol(self, text: str) -> str:
+        if text in self.scope.numbers:
+            return self.scope.numbers[text]
+        symbols = self.scope.symbols
+        if text not in symbols:
+            wish = "rows" if text == LEADING else text
+            symbols[text] = self.scope.names.fresh(wish if wish not in self.ports else f"{wish}_size")
+        return symbols[text]
+
+    def size(self, value: Size) -> Expr:
+        """A size as an expression of the host."""
+        if value.constant is not None:
+            return literal(value.constant)
+        if LEADING in value.symbols and self.native:
+            raise NeedsFlat
+        text = value.spell(self.symbol).replace("*", " * ")
+        many, factors = len(value.terms) > 1, sum(len(m) + (abs(c) != 1) for m, c in value.terms)
+        op = "size_sum" if many else "size_product" if factors > 1 or text.startswith("-") else "name"
+        return Expr(op, (), (text,), None, "int")
+
+    def infer(self, axis: Axis) -> bool:
+        """Whether unflattening may leave this part's size to torch: it is neither a constant nor a constructor's number."""
+        return axis.size.constant is None and not axis.size.symbols <= set(self.scope.numbers)
+
+    def lead_shape(self) -> Expr:
+        """The sizes of the leading dimensions, as a tuple of the host."""
+        if self.scope.lead is None:
+            self.scope.lead = self.scope.names.fresh("lead")
+        return name(self.scope.lead, None, "int")
+
+    # -- dtype and device of what is made anew -------------------------------------------------------------------
+    @property
+    def reference(self) -> str | None:
+        """A float tensor whose dtype and device new tensors take."""
+        if self.home is not None:
+            return self.home
+        for role in ("input", "param", "buffer"):
+            for port in self.graph.inputs:
+                if port.role == role and port.type.dtype == "float" and port.name in self.scope.inputs:
+                    return self.scope.inputs[port.name]
+        return None
+
+    @property
+    def dtype_text(self) -> str:
+        return f"{self.reference}.dtype" if self.reference else "torch.get_default_dtype()"
+
+    @property
+    def device_text(self) -> str:
+        if self.reference:
+            return f"{self.reference}.device"
+        others = [port for port in self.graph.inputs if port.role != "number" and port.name in self.scope.inputs]
+        return f"{self.scope.inputs[others[0].name]}.device" if others else "None"
+
+    def as_tensor(self, x: Expr) -> Expr:
+        """A number of the host as a tensor without dimensions."""
+        if not x.is_host:
+            return x
+        dtype = {"float": self.dtype_text, "int": "torch.long", "bool": "torch.bool", "complex": "torch.complex64"}[x.dtype]
+        return Expr("full", (Expr("tuple"), x), (dtype, self.device_text), (), x.dtype)
+
+    # -- values --------------------------------------------------------------------------------------------------
+    def value(self, current: Node) -> Expr:
+        """The expression of a node that has been lowered."""
+        return self.done[current]
+
+    def bind(self, x: Expr, wish: str) -> Expr:
+        """Gives an expression a name."""
+        if x.op == "name" or x.op == "literal":
+            return x
+        target = self.scope.names.fresh(wish)
+        self.block.append(Assign((target,), x))
+        return name(target, x.dims, x.dtype)
+
+    def port(self, text: str) -> Expr:
+        """An input, with split dimensions taken apart; a name is given to it where more than one place reads it."""
+        if text in self.bound_ports:
+            return self.bound_ports[text]
+        port = self.ports[text]
+        written = self.scope.inputs[text]
+        if port.role == "number":
+            return name(written, None, port.type.dtype)
+        x = name(written, layout.entry_dims(port.layout), port.type.dtype)
+        x = layout.split_dims(x, port.layout, self.size, self.infer)
+        if x.dims and None in x.dims:
+            x = layout.squeeze(x)
+        if self.uses.get(port.node, 0) > 1 and (x.op != "name" or "." in written):
+            if port.role == "input":
+                self.block.append(Assign((written,), x))
+                x = name(written, x.dims, x.dtype)
+            else:
+                x = self.bind(x, written.rsplit(".", 1)[-1].strip("]"))
+        self.bound_ports[text] = x
+        return x
+
+    def lower(self, root: Node) -> None:
+        """Lowers what a node needs, then itself. What several places read, or the source names, gets a name."""
+        from archc.codegen.torch.rules import rule_of
+
+        for current in self.needed(root):
+            self.shorten(current)
+            x = rule_of(current)(self, current)
+            self.done[current] = x if current.op in ("call", "member") else self._named(current, x)
+
+    def needed(self, root: Node) -> Iterator[Node]:
+        """The nodes that must be lowered for one, arguments first. Affine indices of reads become views, not values."""
+        from archc.codegen.torch.reads import needs
+
+        stack: list[tuple[Node, bool]] = [(root, False)]
+        while stack:
+            current, ready = stack.pop()
+            if current in self.done:
+                continue
+            if ready:
+                yield current
+                continue
+            args = needs(current) if current.op == "read" else current.args
+            stack.append((current, True))
+            stack.extend((arg, False) for arg in reversed(args))
+
+    def _named(self, current: Node, x: Expr) -> Expr:
+        if x.op in ("name", "literal", "negative") or x.is_host and x.op.startswith("size") or current.op == "input":
+            return x
+        many = self.uses.get(current, 0) > 1
+        if many and x.op in ("view", "unsqueeze", "as", "matrix_transpose") and x.args[0].op == "name":
+            return x
+        wish = self.graph.notes.names.get(current)
+        if many or (wish and not x.is_host) or len(expression(x)) > LONGEST:
+            return self.bind(x, wish or _default_name(current))
+        return x
+
+    def shorten(self, current: Node) -> None:
+        """Names the longest operands until the line that holds them all is not too long."""
+        args = [arg for arg in dict.fromkeys(current.args) if arg in self.done and self.done[arg].op != "name"]
+        length = {arg: len(expression(self.done[arg])) for arg in args if current.op not in ("item",)}
+        while sum(length.values()) > LONGEST - 8 and length:
+            longest = max(length, key=lambda arg: length[arg])
+            if length.pop(longest) < 12:
+                return
+            self.done[longest] = self.bind(self.done[longest], _default_name(longest))
+
+    def again(self, x: Expr, wish: str) -> Expr:
+        """An expression that will be written more than once: a name unless it is trivial."""
+        return x if x.op in ("name", "literal") else self.bind(x, wish)
+
+    # -- whole graphs --------------------------------------------------------------------------------------------
+    def outputs(self) -> tuple[Expr, ...]:
+        """Lowers everything that the outputs need, and gives them in memory order."""
+        found = []
+        for output in self.graph.outputs:
+            self.lower(output.node)
+            found.append(self.out(self.value(output.node), output.layout))
+        return tuple(found)
+
+    def out(self, x: Expr, memory: Layout) -> Expr:
+        """A value in the layout in which it leaves."""
+        x = self.as_tensor(x)
+        has_lead = any(axis.name == LEADING for axis in flat(memory))
+        if not has_lead:
+            return layout.to_memory(x, memory, self.size)
+        if self.native:
+            order = flat(memory)
+            if x.axes == frozenset(order):
+                return layout.to_memory(x, memory, self.size)
+            return layout.to_memory(x, memory, self.size, self.lead_shape())
+        x = layout.to_memory(x, memory, self.size)
+        rest = [self.size(layout_size(dim)) for dim in memory[1:]]
+        dims = x.dims
+        return Expr("reshape", (x, Expr("star", (self.lead_shape(),)), *rest), (), dims, x.dtype)
+
+
+def layout_size(dim: Iterable[Axis]) -> Size:
+    total = Size.of(1)
+    for axis in dim:
+        total = total * axis.size
+    return total
+
+
+def _default_name(current: Node) -> str:
+    """A name for a value that the source does not name."""
+    return {"mul": "product", "add": "total", "sub": "difference", "div": "quotient", "neg": "negative", "read": "taken",
+            "library": "result", "var": "variance", "max": "largest", "min": "smallest", "where": "chosen", "iota": "index",
+            "le": "mask", "lt": "mask", "ge": "mask", "gt": "mask", "eq": "mask", "and": "mask", "or": "mask",
+            "ipow": "power", "sum": "total_sum"}.get(current.op, current.op if current.op.isidentifier() else "value")
+
+
+def _wishes(graph: Graph) -> dict[Node, tuple[Axis, ...]]:
+    """The order of dimensions that a node's reader would like, from the outputs down; a wish, not a promise."""
+    natural: dict[Node, tuple[Axis, ...] | None] = {}
+    layouts = {port.node: flat(port.layout) for port in graph.inputs}
+    order = list(topological(graph.roots))
+    for current in order:
+        if current in layouts:
+            natural[current] = layouts[current]
+        elif not current.args:
+            natural[current] = None if current.axes else ()
+        else:
+            rigid = [found for arg in current.args if (found := natural.get(arg)) is not None]
+            merged = [axis for axis in merge(rigid) if axis in current.axes]
+            rest = sorted(current.axes - frozenset(merged), key=lambda axis: axis.name)
+            natural[current] = (*merged, *rest) if merged or not current.axes else None
+    wish: dict[Node, tuple[Axis, ...]] = {}
+    for output in graph.outputs:
+        wish.setdefault(output.node, flat(output.layout))
+    for current in reversed(order):
+        asked = natural[current] or wish.get(current) or tuple(sorted(current.axes, key=lambda axis: axis.name))
+        if natural[current] is None:
+            wish.setdefault(current, asked)
+        for arg in current.args:
+            mine = [axis for axis in asked if axis in arg.axes]
+            rest = [axis for axis in natural.get(arg) or () if axis not in mine]
+            if len(mine) + len(rest) == len(arg.axes):
+                wish.setdefault(arg, (*mine, *rest))
+    return wish
+
+
+Rule = Callable[[Lowering, Node], Expr]

@@ -1,0 +1,271 @@
+"""Methods of an emitted class, and functions with a derivative of their own, as `form.Function`s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from archc.check.sizes import Size
+from archc.check.types import LEADING, Layout
+from archc.codegen.torch import entry, names
+from archc.codegen.torch.form import Assign, Branch, Do, Expr, Function, NoGrad, Raise, Return, Statement, verify
+from archc.codegen.torch.guards import guard
+from archc.codegen.torch.layout import name
+from archc.codegen.torch.lower import Custom, Lowering, NeedsFlat, Scope
+from archc.codegen.torch.names import Names
+from archc.codegen.torch.recognise import recognise
+from archc.ir.graph import Call, Graph, Library, Node, Port, rewrite, topological
+from archc.ir.module import Method
+
+
+def prepared(graph: Graph) -> Graph:
+    """The graph in the operations that torch has."""
+    return recognise(guard(graph))
+
+
+@dataclass
+class Registry:
+    """The functions with a derivative of their own that the methods of a file call, each written once."""
+
+    made: dict[tuple[Call, bool], Custom] = field(default_factory=dict)
+    written: list[list[Function | str]] = field(default_factory=list)
+    names: Names = field(default_factory=Names)
+
+    def __call__(self, call: Call, native: bool) -> Custom:
+        key = (call, native)
+        if key not in self.made:
+            title = "_" + "".join(part[:1].upper() + part[1:] for part in call.body.name.split("_"))
+            self.made[key] = custom(call, self.names.fresh(title), self)
+        return self.made[key]
+
+
+def native_first(build: Callable[[bool], Function]) -> Function:
+    """Leading dimensions are left as they are, or made one where an operation needs it."""
+    try:
+        found = build(True)
+    except NeedsFlat:
+        found = build(False)
+    verify(found)
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------ methods
+def method(found: Method, numbers: Mapping[str, str], known: Iterable[str], registry: Registry) -> Function:
+    """A method of a class. `numbers` says how the constructor's sizes are written, `known` which sizes it has checked."""
+    train = prepared(found.train)
+    other = train if found.eval is found.train else prepared(found.eval)
+    by_mode: str | None = None
+    if found.train is not found.eval and _without_dropout(train) == other:
+        other, by_mode = train, "self.training"
+    elif found.train is not found.eval and train == other:
+        other = train
+    return native_first(lambda native: _method(found, train, other, by_mode, numbers, tuple(known), registry, native))
+
+
+def _without_dropout(graph: Graph) -> Graph:
+    def drop(current: Node) -> Node | None:
+        library = current.attrs
+        return current.args[0] if isinstance(library, Library) and library.kind == "dropout" else None
+
+    return rewrite(graph, drop)
+
+
+def _method(found: Method, train: Graph, other: Graph, by_mode: str | None, numbers: Mapping[str, str], known: Sequence[str],
+            registry: Registry, native: bool) -> Function:
+    ports = {port.name: port for graph in (train, other) for port in graph.inputs}
+    inputs = [port for port in train.inputs if port.role == "input"]
+    written = {port.name: names.argument(port.name) for port in inputs}
+    scope = Scope(
+        {text: written[text] if text in written else names.path(text) for text in ports},
+        numbers, Names(written.values()), registry, by_mode,
+    )
+    bodies = [_body(graph, scope, native) for graph in ([train] if train is other else [train, other])]
+    low = Lowering(train, scope, native)
+    head = entry.statements(low, [train] if train is other else [train, other], known, found.defaults)
+    if len(bodies) == 1:
+        body = bodies[0]
+    else:
+        body = [Branch(name("self.training"), tuple(bodies[0])), *bodies[1]]
+    arguments = [("self", "", None), *((written[port.name], *_annotation(found, port)) for port in inputs)]
+    arguments.sort(key=lambda argument: argument[2] is not None)
+    title = "forward" if found.name == "forward" else names.attribute(found.name)
+    outputs = train.outputs
+    result = "Tensor" if len(outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(outputs))}]" if outputs else "None"
+    decorators = ("@torch.no_grad()",) if found.no_grad else ()
+    doc = found.doc if found.name != "forward" else ""
+    return Function(title, tuple(arguments), result, (*head, *body), doc=_doc(doc, inputs, train), decorators=decorators)
+
+
+def _annotation(found: Method, port: Port) -> tuple[str, str | None]:
+    return ("Tensor | None", "None") if port.name in found.defaults else ("Tensor", None)
+
+
+def _doc(doc: str, inputs: Sequence[Port], graph: Graph) -> str:
+    """The shapes in one line, after what the source says."""
+    taken = ", ".join(f"{port.name}{shape(port.layout)}" for port in inputs)
+    given = ", ".join((f"{output.name}" if len(graph.outputs) > 1 else "") + shape(output.layout) for output in graph.outputs)
+    line = f"{taken} -> {given}" if given else taken
+    return f"{doc.strip()}\n\n{line}" if doc.strip() else line
+
+
+def shape(layout: Layout) -> str:
+    dims = [" ".join(axis.name for axis in dim) if len(dim) == 1 else f"({' '.join(axis.name for axis in dim)})" for dim in layout]
+    return f"[{', '.join(dims)}]"
+
+
+def _body(graph: Graph, scope: Scope, native: bool) -> list[Statement]:
+    """One mode of a method: results, penalties while a trainer collects them, and buffers stored at the end."""
+    low = Lowering(graph, scope, native)
+    _copies(low, graph)
+    results = low.outputs()
+    if graph.updates or graph.penalties:
+        results = tuple(low.bind(x, output.name if output.name != "result" else "y")
+                        for x, output in zip(results, graph.outputs, strict=True))
+    body = list(low.block)
+    body += _penalties(low, graph)
+    body += _updates(low, graph)
+    return [*body, Return(results)] if results else body
+
+
+def _copies(low: Lowering, graph: Graph) -> None:
+    """A buffer that is stored in place at the end must not be what a derivative remembers."""
+    updated = {update.buffer for update in graph.updates}
+    roots = [*(o.node for o in graph.outputs), *(p.node for p in graph.penalties)]
+    for current in topological(roots):
+        if current.op == "input" and current.attrs in updated:
+            port = low.ports[str(current.attrs)]
+            written = low.scope.inputs[port.name]
+            copy = Expr("method", (name(written, ()),), ("clone",), (), port.type.dtype)
+            target = low.scope.names.fresh(written.rsplit(".", 1)[-1])
+            low.block.append(Assign((target,), copy))
+            low.scope = Scope({**low.scope.inputs, port.name: target}, low.scope.numbers, low.scope.names, low.scope.functions,
+                              low.scope.training, low.scope.symbols, low.scope.lead, low.scope.constructing)
+
+
+def _penalties(low: Lowering, graph: Graph) -> list[Statement]:
+    if not graph.penalties:
+        return []
+    low.block = []
+    for output in graph.penalties:
+        low.lower(output.node)
+        pair = Expr("tuple", (literal_text(output.name), low.as_tensor(low.value(output.node))))
+        low.block.append(Do(Expr("function", (pair,), ("self.penalties.append",), None)))
+    return [Branch(name("self.penalties is not None"), tuple(low.block))]
+
+
+def literal_text(text: str) -> Expr:
+    return Expr("literal", (), (f'"{text}"',))
+
+
+def _updates(low: Lowering, graph: Graph) -> list[Statement]:
+    if not graph.updates:
+        return []
+    low.block = []
+    values: list[tuple[str, Expr]] = []
+    for update in graph.updates:
+        low.lower(update.node)
+        port = low.ports[update.buffer]
+        value = low.value(update.node)
+        value = low.as_tensor(value) if value.is_host else value
+        values.append((update.buffer, low.out(value, port.layout) if value.axes else value))
+    if len(values) > 1 and _crossed(graph):
+        values = [(text, low.bind(value, f"new_{text.rsplit('.', 1)[-1]}")) for text, value in values]
+    for text, value in values:
+        low.block.append(Do(Expr("method", (name(names.path(text), ()), value), ("copy_",), ())))
+    return [NoGrad(tuple(low.block))]
+
+
+def _crossed(graph: Graph) -> bool:
+    """Whether a buffer's new value reads another buffer that is stored too."""
+    updated = {update.buffer for update in graph.updates}
+    return any(current.op == "input" and current.attrs in updated - {update.buffer}
+               for update in graph.updates for current in topological((update.node,)))
+
+
+# ----------------------------------------------------------------------------------------- custom derivatives
+def custom(call: Call, title: str, registry: Registry) -> Custom:
+    """An autograd.Function: forward is the body, backward the stated derivative, itself differentiable."""
+    body, vjp = prepared(call.body), prepared(call.vjp)
+    own = [port.name for port in call.body.inputs if port.role == "input"]
+    ports = tuple(dict.fromkeys(port.name for graph in (body, vjp) for port in graph.inputs if port.role != "input"))
+    taken = {text: names.argument(text) for text in own}
+    unique = Names(taken.values())
+    extra = {text: unique.fresh(text.rsplit(".", 1)[-1]) for text in ports}
+    symbols: dict[str, str] = {}
+
+    def forward(native: bool) -> Function:
+        scope = Scope({**taken, **extra}, {}, Names([*taken.values(), *extra.values()]), registry, symbols=symbols)
+        low = Lowering(body, scope, native)
+        results = low.outputs()
+        lines = [*_flattened(low, body), *low.block]
+        return Function("forward", (), "Any", (*lines, Return(results)), decorators=("@staticmethod",),
+                        assumed=frozenset({*taken.values(), *extra.values(), *symbols.values()}))
+
+    def backward(native: bool) -> Function:
+        cotangents = [port.name for port in vjp.inputs if port.role == "input" and port.name not in own]
+        written = {text: unique.fresh(text) if text in taken.values() else names.argument(text) for text in cotangents}
+        scope = Scope({**taken, **extra, **written}, {}, Names([*taken.values(), *extra.values(), *written.values()]),
+                      registry, symbols=symbols)
+        low = Lowering(vjp, scope, native)
+        results = low.outputs()
+        by_name = dict(zip(call.wrt, results, strict=True))
+        refused: list[Statement] = []
+        for place, text in enumerate(own):
+            if text not in call.wrt and text not in call.stopped:
+                wanted = name(f"ctx.needs_input_grad[{place}]")
+                refused.append(Raise(wanted, "RuntimeError", f"{call.body.name} states no derivative for {text}"))
+        nothing = name("None")
+        values = [by_name.get(text, nothing) for text in own] + [nothing] * (len(ports) + len(symbols))
+        arguments = (("ctx", "Any", None), *((written[text], "Tensor", None) for text in cotangents))
+        return Function("backward", arguments, "Any", (*refused, *_flattened(low, vjp), *low.block, Return(tuple(values))),
+                        decorators=("@staticmethod",),
+                        assumed=frozenset({*taken.values(), *extra.values(), *symbols.values(), "ctx"}))
+
+    first = native_first(forward)
+    second = native_first(backward)
+    found = Custom(title, ports, tuple(symbols))
+    tensors = [taken[text] for text in own]
+    numbers = [*extra.values(), *symbols.values()]
+    arguments = tuple((text, "Tensor", None) for text in tensors) + tuple((text, "Any", None) for text in numbers)
+    forward_ = Function("forward", arguments, "Any", first.body, decorators=("@staticmethod",))
+    everything = [*tensors, *numbers]
+    setup: list[Statement] = [Assign(tuple(everything), Expr("name", (), ("inputs",), None))] if len(everything) > 1 else [
+        Assign((f"{everything[0]},",), Expr("name", (), ("inputs",), None))]
+    setup.append(Do(Expr("function", tuple(map(name, tensors)), ("ctx.save_for_backward",), None)))
+    setup += [Assign((f"ctx.{text}",), name(text)) for text in numbers]
+    context = Function("setup_context", (("ctx", "Any", None), ("inputs", "Any", None), ("output", "Any", None)), "None",
+                       tuple(setup), decorators=("@staticmethod",))
+    restore: list[Statement] = [Assign(tuple(tensors) if len(tensors) > 1 else (f"{tensors[0]},",), name("ctx.saved_tensors"))]
+    restore += [Assign((text,), name(f"ctx.{text}")) for text in numbers]
+    refused = [statement for statement in second.body if isinstance(statement, Raise)]
+    rest = [statement for statement in second.body if not isinstance(statement, Raise)]
+    backward_ = Function("backward", second.arguments, "Any", (*refused, *restore, *rest), decorators=("@staticmethod",))
+    registry.written.append([f"class {title}(torch.autograd.Function):", forward_, context, backward_])
+    return found
+
+
+def _flattened(low: Lowering, graph: Graph) -> list[Statement]:
+    """Where leading dimensions must be one: the inputs reshaped. Every other size is passed in."""
+    leading = [port for port in graph.inputs if port.layout and [a.name for a in port.layout[0]] == [LEADING]]
+    if not leading or low.native and low.scope.lead is None:
+        return []
+    first = leading[0]
+    written = low.scope.inputs[first.name]
+    rank = len(first.layout) - 1
+    whole = Expr("shape", (), (written,), None, "int")
+    low.lead_shape()
+    assert low.scope.lead is not None
+    lines: list[Statement] = [Assign((low.scope.lead,), Expr("subscript", (whole,), (f":-{rank}",)) if rank else whole)]
+    if low.native:
+        return lines
+    rows = low.size(Size.symbol(LEADING))
+    low.scope.symbols.pop(LEADING)
+    lines.append(Assign((str(rows.params[0]),), Expr("function", (name(low.scope.lead),), ("math.prod",), None, "int")))
+    for port in leading:
+        rank = len(port.layout) - 1
+        text = low.scope.inputs[port.name]
+        rest = [Expr("star", (Expr("subscript", (Expr("shape", (), (text,), None, "int"),), (f"-{rank}:",)),))] if rank else []
+        lines.append(Assign((text,), Expr("reshape", (name(text, ()), rows, *rest), (), ())))
+    return lines
+
+

@@ -1,0 +1,66 @@
+"""Names in emitted Python: unique in their scope, never a keyword, a builtin that is used, or what nn.Module owns."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable
+
+MODULE_ATTRIBUTES = frozenset("""
+T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval extra_repr
+float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia named_buffers
+named_children named_modules named_parameters parameters register_backward_hook register_buffer register_forward_hook
+register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
+register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook
+register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty train training
+type xpu zero_grad reset_parameters penalties
+""".split())
+"""What an nn.Module, or a class that we emit, already has under this name (a test compares with torch)."""
+
+_USED = frozenset({"self", "torch", "nn", "F", "math", "Tensor", "float", "int", "max", "min", "abs", "round", "device", "dtype",
+                   "super", "range", "ValueError", "TypeError", "IndexError", "ctx", "True", "False", "None", "annotations"})
+
+
+def python_name(text: str) -> str:
+    """A valid identifier of Python that resembles the text."""
+    text = re.sub(r"\W", "_", text)
+    if not text or text[0].isdigit():
+        text = "_" + text
+    return text + "_" if keyword.iskeyword(text) or keyword.issoftkeyword(text) and text != "_" else text
+
+
+def attribute(text: str) -> str:
+    """The attribute of an nn.Module that holds what the source calls `text`."""
+    text = python_name(text)
+    return text + "_" if text in MODULE_ATTRIBUTES or text.startswith("__") else text
+
+
+def argument(text: str) -> str:
+    """An argument of an emitted function."""
+    text = python_name(text)
+    return text + "_" if text in _USED else text
+
+
+def path(dotted: str) -> str:
+    """`blocks.0.norm` as an expression on self: `self.blocks[0].norm`."""
+    parts = ["self"]
+    for part in dotted.split("."):
+        parts.append(f"[{part}]" if part.isdigit() else f".{attribute(part)}")
+    return "".join(parts)
+
+
+class Names:
+    """Gives out names that are free in one function."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self.taken = set(_USED) | set(taken)
+
+    def fresh(self, wish: str) -> str:
+        """The wished name, or it with the first number that makes it free."""
+        wish = python_name(wish)
+        found, number = wish, 1
+        while found in self.taken:
+            number += 1
+            found = f"{wish}{'_' * wish[-1:].isdigit()}{number}"
+        self.taken.add(found)
+        return found

@@ -1,0 +1,183 @@
+"""Statements to Python text. Blind: what to write where is decided in `lower`; here are templates, brackets and indents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from archc.codegen.torch.form import Assign, Branch, Do, Expr, Function, NoGrad, Param, Raise, Return, Statement
+from archc.codegen.torch.spelling import ATOM, COMPARE, HOST, POWER, SPELLING, TERNARY, Spelled
+
+WIDTH = 120
+_HOLE = re.compile(r"\{(p?)(\d+)(\*?)\}")
+
+
+def expression(expr: Expr, least: int = 0) -> str:
+    """The text, in brackets if it binds less tightly than `least`."""
+    if expr.op == "as":
+        return expression(expr.args[0], least)
+    spelled = HOST[expr.op] if expr.is_host and expr.op in HOST else SPELLING[expr.op]
+    pieces = []
+    for literal, is_param, index, rest, context in _holes(spelled):
+        pieces.append(literal)
+        if index is None:
+            continue
+        if is_param:
+            pieces.append(parameter(expr.params[index]))
+        elif rest:
+            pieces.append(", ".join(expression(arg, context) for arg in expr.args[index:]))
+        else:
+            pieces.append(expression(expr.args[index], context))
+    text = "".join(pieces).replace(",,)", ",)")
+    if expr.op == "tuple" and len(expr.args) != 1:
+        text = text.replace(",)", ")") if expr.args else "()"
+    return f"({text})" if spelled.precedence < least else text
+
+
+@cache
+def _holes(spelled: Spelled) -> list[tuple[str, bool, int | None, bool, int]]:
+    """The template in pieces: text before a hole, what fills it, and how tightly an operand must bind there."""
+    found: list[tuple[str, bool, int | None, bool, int]] = []
+    end = 0
+    template = spelled.template
+    operands = 0
+    for match in _HOLE.finditer(template):
+        literal, end_of = template[end:match.start()], match.end()
+        following = template[end_of:end_of + 1]
+        if following in (".", "["):
+            context = ATOM
+        elif spelled.precedence in (ATOM, TERNARY) and template[:1] != "*":
+            context = 0 if spelled.precedence == ATOM else TERNARY + 1
+        else:
+            strict = operands > 0 or spelled.precedence in (COMPARE, POWER)
+            context = spelled.precedence + strict
+        if not match[1]:
+            operands += 1
+        found.append((literal, bool(match[1]), int(match[2]), bool(match[3]), context))
+        end = end_of
+    found.append((template[end:], False, None, False, 0))
+    return found
+
+
+def parameter(value: Param) -> str:
+    """Texts as they are; a tuple in round brackets; numbers so that they read back the same."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return f"({', '.join(map(parameter, value))}{',' * (len(value) == 1)})"
+    return literal(value) if isinstance(value, (bool, int, float)) else str(value)
+
+
+def literal(value: bool | int | float) -> str:
+    """A number as Python writes it, infinities and nan included."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return "math.nan" if value != value else "math.inf" if value > 0 else "-math.inf"
+    return repr(value)
+
+
+def function(fn: Function, indent: str = "") -> list[str]:
+    """A whole function, as lines."""
+    arguments = [name + (f": {kind}" if kind else "") + (f" = {default}" if default is not None and kind else
+                                                        f"={default}" if default is not None else "")
+                 for name, kind, default in fn.arguments]
+    result = f" -> {fn.result}" if fn.result else ""
+    head = f"{indent}def {fn.name}({', '.join(arguments)}){result}:"
+    lines = [f"{indent}{decorator}" for decorator in fn.decorators]
+    if len(head) > WIDTH:
+        together = f"{indent}    {', '.join(arguments)}"
+        inside = [together] if len(together) <= WIDTH else [f"{indent}    {argument}," for argument in arguments]
+        lines += [f"{indent}def {fn.name}(", *inside, f"{indent}){result}:"]
+    else:
+        lines.append(head)
+    inner = indent + "    "
+    if fn.doc:
+        lines += docstring(fn.doc, inner)
+    body = list(block(fn.body, inner))
+    return lines + (body or ([] if fn.doc else [f"{inner}pass"]))
+
+
+def docstring(doc: str, indent: str) -> list[str]:
+    doc = doc.strip().replace("\\", "\\\\").replace('"""', "'''")
+    lines = doc.split("\n")
+    if len(lines) == 1 and len(lines[0]) + len(indent) + 6 <= WIDTH:
+        return [f'{indent}"""{lines[0]}{" " * lines[0].endswith(chr(34))}"""']
+    return [f'{indent}"""{lines[0]}', *((indent + line).rstrip() for line in lines[1:]), f'{indent}"""']
+
+
+def block(body: tuple[Statement, ...], indent: str) -> Iterator[str]:
+    """Statements, one a line."""
+    for statement in body:
+        if isinstance(statement, Assign):
+            yield from _wrapped(f"{indent}{', '.join(statement.targets)} = ", expression(statement.value), statement.comment)
+        elif isinstance(statement, Do):
+            yield indent + expression(statement.value)
+        elif isinstance(statement, Return):
+            yield from _wrapped(f"{indent}return ", ", ".join(map(expression, statement.values)))
+        elif isinstance(statement, Raise):
+            yield f"{indent}if {expression(statement.condition)}:"
+            yield from _raise(statement, indent + "    ")
+        elif isinstance(statement, Branch):
+            yield f"{indent}if {expression(statement.condition)}:"
+            yield from block(statement.then, indent + "    ")
+            if statement.otherwise:
+                yield f"{indent}else:"
+                yield from block(statement.otherwise, indent + "    ")
+        elif isinstance(statement, NoGrad):
+            yield f"{indent}with torch.no_grad():"
+            yield from block(statement.body, indent + "    ")
+
+
+def _raise(statement: Raise, indent: str) -> Iterator[str]:
+    text = statement.message
+    if statement.values:
+        for value in statement.values:
+            text = text.replace("{}", "{" + expression(value).replace("{", "{{") + "}", 1)
+        text = 'f"' + text.replace("\\", "\\\\").replace('"', "'") + '"'
+    else:
+        text = '"' + text.replace("{{", "{").replace("}}", "}").replace("\\", "\\\\").replace('"', "'") + '"'
+    line = f"{indent}raise {statement.error}({text})"
+    if len(line) <= WIDTH:
+        yield line
+    else:
+        yield f"{indent}raise {statement.error}("
+        yield f"{indent}    {text}"
+        yield f"{indent})"
+
+
+def _wrapped(head: str, value: str, comment: str = "") -> Iterator[str]:
+    tail = f"  # {comment}" if comment else ""
+    if len(head) + len(value) + len(tail) <= WIDTH:
+        yield head + value + tail
+        return
+    indent = " " * (len(head) - len(head.lstrip()))
+    if tail:
+        yield f"{indent}# {comment}"
+    if len(head) + len(value) <= WIDTH:
+        yield head + value
+        return
+    yield head + "("
+    yield from (f"{indent}    {line}" for line in _split(value, WIDTH - len(indent) - 4))
+    yield f"{indent})"
+
+
+def _split(value: str, width: int) -> list[str]:
+    """An expression cut at its outermost operators into lines that fit, as far as that goes."""
+    if len(value) <= width:
+        return [value]
+    depth, cuts = 0, []
+    for at, char in enumerate(value):
+        depth += char in "([{"
+        depth -= char in ")]}"
+        if depth == 0 and char == " " and value[at + 1:at + 3] in ("+ ", "- ", "* ", "/ ", "@ ", "& ", "| "):
+            cuts.append(at)
+    lines, start, last = [], 0, None
+    for cut in cuts:
+        if last is not None and cut - start > width:
+            lines.append(value[start:last])
+            start = last + 1
+        last = cut
+    if last is not None and len(value) - start > width:
+        lines.append(value[start:last])
+        start = last + 1
+    return [*lines, value[start:]]

@@ -1,0 +1,505 @@
+"""Lowering of reads and accumulations by index: views where the index is affine, library gathers where one tensor indexes one
+axis, advanced indexing for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from archc.check.sizes import Size
+from archc.check.types import LEADING, Axis
+from archc.codegen.torch import layout
+from archc.codegen.torch.affine import Affine, affine, same
+from archc.codegen.torch.form import Dims, Expr
+from archc.codegen.torch.layout import literal
+from archc.codegen.torch.lower import Lowering, NeedsFlat
+from archc.ir.graph import Accumulate, Borders, Node, Read
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index of a read: the axes of the operand that it runs through (several where it reads through a split), where it
+    points, and what happens outside."""
+
+    axes: tuple[Axis, ...]
+    form: Affine | None
+    node: Node
+    border: Borders
+
+    @property
+    def free(self) -> frozenset[Axis]:
+        return frozenset(self.form.coefficients) if self.form is not None else self.node.axes
+
+    @property
+    def size(self) -> Size:
+        return _count(self.axes)
+
+
+def _count(axes: Sequence[Axis]) -> Size:
+    total = Size.of(1)
+    for axis in axes:
+        total = total * axis.size
+    return total
+
+
+def indices(current: Node) -> list[Index]:
+    """The indices of a read; quotient and remainder of one expression are put together again."""
+    attrs = current.attrs
+    assert isinstance(attrs, Read)
+    found = [Index((at.axis,), affine(arg), arg, at.border) for at, arg in zip(attrs.at, current.args[1:], strict=False)]
+    return _through_splits(found)
+
+
+def _through_splits(found: list[Index]) -> list[Index]:
+    """(g = e // |k|, k = e % |k|) is one index e on the two axes together; and so on for more parts."""
+    result = list(found)
+    changed = True
+    while changed:
+        changed = False
+        for outer in result:
+            for inner in result:
+                if outer is inner or inner.border not in ("trust", "check"):
+                    continue
+                whole = _quotient(outer, inner.size)
+                if whole is not None and whole is _remainder(inner):
+                    joined = Index((*outer.axes, *inner.axes), affine(whole), whole, outer.border)
+                    result = [index for index in result if index is not outer and index is not inner] + [joined]
+                    changed = True
+                    break
+            if changed:
+                break
+    return result
+
+
+def _quotient(index: Index, by: Size) -> Node | None:
+    node = index.node
+    if node.op == "floordiv" and (divisor := affine(node.args[1])) and not divisor.coefficients and same(divisor.constant, by):
+        return node.args[0]
+    return None
+
+
+def _remainder(index: Index) -> Node | None:
+    node = index.node
+    if node.op == "mod" and (divisor := affine(node.args[1])) and not divisor.coefficients and same(divisor.constant, index.size):
+        return node.args[0]
+    return None
+
+
+def needs(current: Node) -> tuple[Node, ...]:
+    """The operands of a read that become code: an affine index does not."""
+    found = indices(current)
+    fill = current.args[-1:] if any(index.border == "fill" for index in found) else ()
+    return (current.args[0], *(index.node for index in found if index.form is None), *fill)
+
+
+# -------------------------------------------------------------------------------------------------------- reads
+def read(low: Lowering, current: Node) -> Expr:
+    x = layout.squeeze(low.value(current.args[0]))
+    found = indices(current)
+    fill = low.value(current.args[-1]) if any(index.border == "fill" for index in found) else literal(0.0)
+    if low.native and any(axis.name == LEADING for index in found for axis in index.axes):
+        raise NeedsFlat
+    renames = _renames(found)
+    if renames is not None:
+        return layout.relabel(x, renames)
+    rest: list[Index] = []
+    taken = frozenset[Axis]()
+    for index in found:
+        others = frozenset().union(*(other.free for other in found if other is not index))
+        separate = not index.free & (others | (x.axes - frozenset(index.axes)) | taken)
+        step = _one(low, x, index, fill) if separate else None
+        if step is None:
+            rest.append(index)
+        else:
+            x, taken = step, taken | index.free
+    if len(rest) == 1 and (along := _along(low, x, rest[0])) is not None:
+        return along
+    return _general(low, current, x, rest, fill) if rest else x
+
+
+def _renames(found: Sequence[Index]) -> dict[Axis, Axis] | None:
+    """Every index is a bare axis of the same size: the same memory under other names."""
+    renames: dict[Axis, Axis] = {}
+    for index in found:
+        form = index.form
+        if form is None or len(index.axes) != 1 or form.constant.constant != 0 or len(form.coefficients) != 1:
+            return None
+        ((axis, coefficient),) = form.coefficients.items()
+        if coefficient.constant != 1 or not same(axis.size, index.axes[0].size) or axis in renames.values():
+            return None
+        renames[index.axes[0]] = axis
+    return renames
+
+
+def _one(low: Lowering, x: Expr, index: Index, fill: Expr) -> Expr | None:
+    """A read along one axis by an index that has nothing to do with the other axes; None if no such call fits."""
+    if index.border == "fill" and not fill.is_host:
+        return None
+    x, axis = _whole(low, x, index)
+    if index.form is None:
+        return _gather(low, x, axis, index, fill)
+    terms = list(index.form.coefficients.items())
+    start = index.form.constant
+    plain = index.border in ("fill", "trust")
+    if not terms:
+        return _select(low, x, axis, start) if index.border == "trust" or _inside(start, axis) else _by_vector(
+            low, x, axis, index, fill)
+    if len(terms) == 1:
+        (out, step), = terms
+        if step.constant == 1:
+            return layout.relabel(span(low, x, axis, start, out.size, index.border, fill), {axis: out})
+        if step.constant == -1 and plain:
+            x = span(low, x, axis, start - out.size + 1, out.size, index.border, fill)
+            return layout.relabel(Expr("flip", (x,), (x.position(axis),), x.dims, x.dtype), {axis: out})
+        if step.constant is not None and step.constant > 1 and plain:
+            x = span(low, x, axis, start, out.size * step.constant, index.border, fill, slack=True)
+            return layout.relabel(_strided(x, axis, step.constant), {axis: out})
+        return _by_vector(low, x, axis, index, fill)
+    if len(terms) == 2:
+        return _window(low, x, axis, index, fill)
+    return None
+
+
+def _whole(low: Lowering, x: Expr, index: Index) -> tuple[Expr, Axis]:
+    """The axes that an index runs through as one dimension."""
+    if len(index.axes) == 1:
+        return x, index.axes[0]
+    assert x.dims is not None
+    at = min(x.dims.index(axis) for axis in index.axes)
+    order = [dim for dim in x.dims if dim not in index.axes]
+    whole = Axis("*".join(map(str, index.axes)), index.size)
+    return layout.flatten(layout.permute(x, (*order[:at], *index.axes, *order[at:])), index.axes, whole), whole
+
+
+def _inside(start: Size, axis: Axis) -> bool:
+    last = (axis.size - 1 - start).constant
+    return start.constant is not None and start.constant >= 0 and last is not None and last >= 0
+
+
+def _select(low: Lowering, x: Expr, axis: Axis, at: Size) -> Expr:
+    assert x.dims is not None
+    dims = tuple(dim for dim in x.dims if dim != axis)
+    return Expr("method", (x, literal(x.position(axis)), low.size(at)), ("select",), dims, x.dtype)
+
+
+def span(low: Lowering, x: Expr, axis: Axis, start: Size, length: Size, border: Borders, fill: Expr, *, slack: bool = False) -> Expr:
+    """`length` elements of an axis from `start` on, as the border says outside. With `slack` the last ones may be missing."""
+    assert x.dims is not None
+    before, after = -start, start + length - axis.size
+    if before.constant == 0 and after.constant == 0:
+        return x
+    if border == "fill":
+        padded = _pad(low, x, axis, before, after, fill)
+        return _slice(low, padded, axis, start.largest(0), length, after.constant is not None and after.constant >= 0 and (
+            before.constant is not None and before.constant >= 0))
+    if border == "trust":
+        return _slice(low, x, axis, start, length, after.constant == 0 and before.constant == 0)
+    mode = {"edge": "replicate", "wrap": "circular"}.get(border)
+    rank = len(x.dims)
+    if mode and not x.is_leading and (sides := _sides(before, after)) is not None and (border == "edge" or max(sides) <= 1):
+        depth = next((m for m in (rank - 2, rank - 1) if rank - x.dims.index(axis) <= m <= 3), None)
+        if depth is not None:
+            pads = [0, 0] * depth
+            place = rank - 1 - x.dims.index(axis)
+            pads[2 * place:2 * place + 2] = sides
+            return Expr("pad", (x, *map(literal, pads)), (f', mode="{mode}"',), x.dims, x.dtype)
+    numbers = Expr("function", (low.size(start), low.size(start + length), Expr("keyword", (layout.name(low.device_text),), (
+        "device",))), ("torch.arange",), (axis,), "int")
+    return Expr("index_select", (x, _mapped(low, numbers, axis.size, border)), (x.position(axis),), x.dims, x.dtype)
+
+
+def _sides(before: Size, after: Size) -> list[int] | None:
+    if before.constant is None or after.constant is None or before.constant < 0 or after.constant < 0:
+        return None
+    return [before.constant, after.constant]
+
+
+def _pad(low: Lowering, x: Expr, axis: Axis, before: Size, after: Size, fill: Expr) -> Expr:
+    """x with the fill on both sides of an axis; a negative number of elements is none."""
+    assert x.dims is not None
+    before, after = before.largest(0), after.largest(0)
+    if before.constant == 0 and after.constant == 0:
+        return x
+    pads = [literal(0)] * 2 * (len(x.dims) - 1 - x.dims.index(axis)) + [low.size(before), low.size(after)]
+    is_zero = fill.op == "literal" and fill.params[0] == 0
+    value = Expr("keyword", (fill,), ("value",))
+    return Expr("pad", (x, *pads), ("",), x.dims, x.dtype) if is_zero else Expr(
+        "function", (x, Expr("tuple", tuple(pads)), value), ("F.pad",), x.dims, x.dtype)
+
+
+def _slice(low: Lowering, x: Expr, axis: Axis, start: Size, length: Size, whole: bool) -> Expr:
+    """`x[:, start:start + length]`, which stops at the end."""
+    assert x.dims is not None
+    if whole and start.constant == 0:
+        return x
+    begin = "" if start.constant == 0 else _text(low, start)
+    return _subscript(x, axis, f"{begin}:{_text(low, start + length)}")
+
+
+def _text(low: Lowering, size: Size) -> str:
+    return str(low.size(size).params[0])
+
+
+def _subscript(x: Expr, axis: Axis, what: str) -> Expr:
+    assert x.dims is not None
+    at = x.dims.index(axis)
+    if x.is_leading or at > 2:
+        text = ", ".join(["...", what, *":" * (len(x.dims) - 1 - at)])
+    else:
+        text = ", ".join([*":" * at, what])
+    return Expr("subscript", (x,), (text,), x.dims, x.dtype)
+
+
+def _strided(x: Expr, axis: Axis, step: int) -> Expr:
+    return _subscript(x, axis, f"::{step}")
+
+
+def _window(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> Expr | None:
+    """x[axis = a*i + b*p + c] for two axes: a split where windows lie side by side, else overlapping views."""
+    assert index.form is not None and x.dims is not None
+    start = index.form.constant
+    (first, a), (second, b) = index.form.coefficients.items()
+    at = x.dims.index(axis)
+    for (outer, step), (inner, one) in (((first, a), (second, b)), ((second, b), (first, a))):
+        if one.constant == 1 and same(step, inner.size):
+            x = span(low, x, axis, start, outer.size * inner.size, index.border, fill)
+            return layout.unflatten(x, axis, (outer, inner), low.size, lambda _: False)
+    (outer, step), (inner, dilation) = ((first, a), (second, b))
+    if inner.size.constant is None and outer.size.constant is not None:
+        (outer, step), (inner, dilation) = (inner, dilation), (outer, step)
+    if step.constant is None or dilation.constant is None or step.constant < 1 or dilation.constant < 1:
+        return None
+    reach = dilation * (inner.size - 1) + 1
+    if index.border == "check":
+        return None
+    x = span(low, x, axis, start, step * (outer.size - 1) + reach, index.border, fill)
+    dims: Dims = (*x.dims[:at], outer, *x.dims[at + 1:], inner)  # type: ignore[index]
+    x = Expr("unfold", (x, low.size(reach), low.size(step)), (x.position(axis),), dims, x.dtype)
+    return x if dilation.constant == 1 else _strided(x, inner, dilation.constant)
+
+
+# ------------------------------------------------------------------------------------- index tensors
+def _vector(low: Lowering, form: Affine, order: Sequence[Axis]) -> Expr:
+    """An affine index as an int tensor over its axes, in this order."""
+    total: Expr | None = None
+    for axis in order:
+        if axis not in form.coefficients:
+            continue
+        if axis.name == LEADING and low.native:
+            raise NeedsFlat
+        term = layout.align(Expr("arange", (low.size(axis.size),), (low.device_text,), (axis,), "int"), order)
+        if form.coefficients[axis].constant != 1:
+            term = Expr("mul", (low.size(form.coefficients[axis]), term), (), term.dims, "int")
+        total = term if total is None else _sum(total, term)
+    constant = low.size(form.constant)
+    if total is None:
+        return low.as_tensor(constant)
+    if form.constant.constant == 0:
+        return total
+    if form.constant.constant is not None and form.constant.constant < 0:
+        return Expr("sub", (total, literal(-form.constant.constant)), (), total.dims, "int")
+    return Expr("add", (total, constant), (), total.dims, "int")
+
+
+def _sum(left: Expr, right: Expr) -> Expr:
+    from archc.codegen.torch.elementwise import broadcast
+
+    return Expr("add", (left, right), (), broadcast((left, right)), "int")
+
+
+def _mapped(low: Lowering, index: Expr, size: Size, border: Borders) -> Expr:
+    """An index tensor after its border: always inside, but for `check`, which is left to fail, and `fill`, which gives `size`."""
+    count = low.size(size)
+    if border == "trust":
+        return index
+    if border == "edge":
+        return Expr("clamp", (index, literal(0), low.size(size - 1)), (), index.dims, "int")
+    if border == "wrap":
+        return Expr("mod", (index, count), (), index.dims, "int")
+    if border == "check":
+        index = low.again(index, "index")
+        return Expr("where", (Expr("lt", (index, literal(0)), (), index.dims, "bool"), count, index), (), index.dims, "int")
+    if border == "fill":
+        index = low.again(index, "index")
+        low_ok = Expr("ge", (index, literal(0)), (), index.dims, "bool")
+        high_ok = Expr("lt", (index, count), (), index.dims, "bool")
+        return Expr("where", (Expr("and", (low_ok, high_ok), (), index.dims, "bool"), index, count), (), index.dims, "int")
+    period = low.size((size * 2 - 2).largest(1))
+    folded = low.again(Expr("mod", (index, period), (), index.dims, "int"), "index")
+    over = Expr("ge", (folded, count), (), index.dims, "bool")
+    back = Expr("sub", (period, folded), (), index.dims, "int")
+    return Expr("where", (over, back, folded), (), index.dims, "int")
+
+
+def _index_tensor(low: Lowering, index: Index, order: Sequence[Axis]) -> Expr:
+    if index.form is not None:
+        return _vector(low, index.form, order)
+    return layout.align(layout.squeeze(low.as_tensor(low.value(index.node))), order)
+
+
+def _ready(low: Lowering, x: Expr, axis: Axis, index: Index, tensor: Expr, fill: Expr) -> tuple[Expr, Expr]:
+    """The operand and the index so that the index lies inside: a border that fills adds one element of the fill at the end."""
+    if index.border == "fill":
+        x = _pad(low, x, axis, Size.of(0), Size.of(1), fill)
+    return x, _mapped(low, tensor, index.size, index.border)
+
+
+def _by_vector(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> Expr | None:
+    """An affine index along one axis as a vector for index_select."""
+    assert index.form is not None and x.dims is not None
+    order = tuple(index.form.coefficients)
+    if len(order) > 1:
+        return None
+    x, vector = _ready(low, x, axis, index, _vector(low, index.form, order), fill)
+    if not order:
+        vector = Expr("view", (vector, literal(1)), (), (axis,), "int")
+        taken = Expr("index_select", (x, vector), (x.position(axis),), x.dims, x.dtype)
+        return Expr("squeeze", (taken,), (x.position(axis),), tuple(d for d in x.dims if d != axis), x.dtype)
+    return layout.relabel(Expr("index_select", (x, vector), (x.position(axis),), x.dims, x.dtype), {axis: order[0]})
+
+
+def _gather(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> Expr | None:
+    """x along one axis by an int tensor whose axes x does not have."""
+    assert x.dims is not None
+    tensor = layout.squeeze(low.as_tensor(low.value(index.node)))
+    assert tensor.dims is not None
+    # The library's own gathers refuse an index outside, negative ones too.
+    border: Borders = "trust" if index.border == "check" else index.border
+    x, tensor = _ready(low, x, axis, Index(index.axes, None, index.node, border), tensor, fill)
+    assert x.dims is not None and tensor.dims is not None
+    at = x.dims.index(axis)
+    inner = tensor.dims
+    if len(x.dims) == 2 and at == 0 and x.dtype == "float" and not x.is_leading:
+        return Expr("embedding", (x, tensor), (), (*inner, x.dims[1]), x.dtype)
+    if any(dim is not None and dim.name == LEADING for dim in inner) and low.native:
+        raise NeedsFlat
+    dims: Dims = (*x.dims[:at], *inner, *x.dims[at + 1:])
+    if len(inner) == 1:
+        return Expr("index_select", (x, tensor), (x.position(axis),), dims, x.dtype)
+    flat = Expr("method", (tensor, literal(-1)), ("reshape",), (axis,), "int") if inner else Expr(
+        "view", (tensor, literal(1)), (), (axis,), "int")
+    taken = Expr("index_select", (x, flat), (x.position(axis),), x.dims, x.dtype)
+    if not inner:
+        return Expr("squeeze", (taken,), (x.position(axis),), dims, x.dtype)
+    return layout.unflatten(taken, axis, [dim for dim in inner if dim is not None], low.size, lambda _: False)
+
+
+def _along(low: Lowering, x: Expr, index: Index) -> Expr | None:
+    """x along one axis by an int tensor that shares other axes with it: take_along_dim."""
+    assert x.dims is not None
+    if index.form is not None or len(index.axes) != 1 or index.border not in ("trust", "check", "edge", "wrap"):
+        return None
+    (axis,) = index.axes
+    shared = index.free & (x.axes - {axis})
+    new = index.free - shared
+    if len(new) > 1 or not shared or x.is_leading and any(a.name == LEADING for a in new):
+        return None
+    border: Borders = "trust" if index.border == "check" else index.border
+    tensor = _mapped(low, layout.squeeze(low.value(index.node)), axis.size, border)
+    if new:
+        tensor = layout.relabel(tensor, {next(iter(new)): axis})
+        tensor = layout.permute(tensor, [dim for dim in x.dims if dim in tensor.axes])
+        order = x.dims
+    else:
+        tensor = layout.permute(tensor, [dim for dim in x.dims if dim in tensor.axes])
+        order = x.dims
+    if frozenset(tensor.axes) != x.axes or tensor.dims != order:
+        tensor = layout.insert(tensor, tuple(dim if dim in tensor.axes else None for dim in order))
+    taken = Expr("take_along_dim", (x, tensor), (x.position(axis),), x.dims, x.dtype)
+    if new:
+        return layout.relabel(taken, {axis: next(iter(new))})
+    return Expr("squeeze", (taken,), (x.position(axis),), tuple(dim for dim in x.dims if dim != axis), x.dtype)
+
+
+def _general(low: Lowering, current: Node, x: Expr, found: Sequence[Index], fill: Expr) -> Expr:
+    """Advanced indexing: x[..., i, j] with index tensors over all axes that the indices have."""
+    outside = fill
+    if any(index.border == "fill" for index in found) and not fill.is_host:
+        return _masked(low, current, x, found, fill)
+    ready: list[tuple[Index, Axis]] = []
+    for index in found:
+        x, axis = _whole(low, x, index)
+        ready.append((index, axis))
+    free = _order(low, current, frozenset().union(*(index.free for index in found)))
+    if low.native and any(axis.name == LEADING for axis in free):
+        raise NeedsFlat
+    assert x.dims is not None
+    axes = [axis for _, axis in ready]
+    shared = [dim for dim in x.dims if dim in free]
+    tensors: list[Expr] = []
+    for index, axis in ready:
+        x, tensor = _ready(low, x, axis, index, _index_tensor(low, index, free), outside)
+        tensors.append(tensor)
+    for dim in shared:
+        assert dim is not None
+        tensors.append(_vector(low, Affine({dim: Size.of(1)}, Size.of(0)), free))
+    return _indexed(x, (*axes, *shared), tensors, free)
+
+
+def _indexed(x: Expr, axes: Sequence[Axis | None], tensors: Sequence[Expr], free: Sequence[Axis]) -> Expr:
+    assert x.dims is not None
+    rest = [dim for dim in x.dims if dim not in axes]
+    x = layout.permute(x, (*rest, *axes))
+    ellipsis = (layout.name("..."),) if rest else ()
+    return Expr("index", (x, *ellipsis, *tensors), (), (*rest, *free), x.dtype)
+
+
+def _order(low: Lowering, current: Node, axes: frozenset[Axis]) -> tuple[Axis, ...]:
+    wished = [axis for axis in low.wish.get(current, ()) if axis in axes]
+    return (*wished, *sorted(axes - frozenset(wished), key=lambda axis: axis.name))
+
+
+def _masked(low: Lowering, current: Node, x: Expr, found: Sequence[Index], fill: Expr) -> Expr:
+    """A border that fills with a value of the graph: read with zeros outside, then choose."""
+    from archc.codegen.torch.elementwise import broadcast
+
+    free = _order(low, current, frozenset().union(*(index.free for index in found)))
+    inside: Expr | None = None
+    for index in found:
+        if index.border != "fill":
+            continue
+        tensor = low.again(_index_tensor(low, index, free), "index")
+        good = Expr("and", (Expr("ge", (tensor, literal(0)), (), tensor.dims, "bool"),
+                            Expr("lt", (tensor, low.size(index.size)), (), tensor.dims, "bool")), (), tensor.dims, "bool")
+        inside = good if inside is None else Expr("and", (inside, good), (), broadcast((inside, good)), "bool")
+    assert inside is not None
+    zero = literal(False if x.dtype == "bool" else 0 if x.dtype == "int" else 0.0)
+    taken = _general(low, current, x, found, zero)
+    order = tuple(dim for dim in taken.dims or () if dim is not None)
+    inside = layout.align(layout.squeeze(inside), order)
+    return Expr("where", (inside, taken, fill), (), order, x.dtype)
+
+
+# ------------------------------------------------------------------------------------------------ accumulate
+def accumulate(low: Lowering, current: Node) -> Expr:
+    """index_put with accumulation into zeros; an element that a filling border would not read lands in one that is cut off."""
+    attrs = current.attrs
+    assert isinstance(attrs, Accumulate)
+    v = low.as_tensor(low.value(current.args[0]))
+    found = [Index((at.axis,), affine(arg), arg, at.border) for at, arg in zip(attrs.at, current.args[1:], strict=True)]
+    if low.native and any(axis.name == LEADING for axis in v.axes | current.axes):
+        raise NeedsFlat
+    free = tuple(sorted(frozenset().union(*(index.free for index in found)), key=lambda axis: axis.name))
+    gone = [axis for axis in v.axes if axis not in free and axis not in attrs.keep]
+    if gone:
+        places = layout.positions(v, gone)
+        v = Expr("sum", (v,), (str(places), ""), tuple(d for d in v.dims or () if d not in gone), v.dtype)
+    rest = tuple(axis for axis in sorted(v.axes | attrs.keep, key=lambda a: a.name) if axis not in free and axis in attrs.keep)
+    v = layout.expand(v, (*free, *rest), low.size)
+    shared = tuple(axis for axis in free if axis in attrs.keep)
+    tensors = [_vector(low, Affine({axis: Size.of(1)}, Size.of(0)), free) for axis in shared]
+    sizes = [low.size(axis.size) for axis in shared]
+    for index in found:
+        tensors.append(_mapped(low, _index_tensor(low, index, free), index.size, index.border))
+        sizes.append(low.size(index.size + 1 if index.border == "fill" else index.size))
+    sizes += [low.size(axis.size) for axis in rest]
+    targets = tuple(index.axes[0] for index in found)
+    dims: Dims = (*shared, *targets, *rest)
+    dtype = low.dtype_text if v.dtype == "float" else "torch.long"
+    zeros = Expr("zeros", tuple(sizes), (dtype, low.device_text), dims, v.dtype)
+    done = Expr("index_put", (zeros, v, *tensors), (), dims, v.dtype)
+    for index in found:
+        if index.border == "fill":
+            done = _slice(low, done, index.axes[0], Size.of(0), index.size, False)
+    return done

@@ -1,0 +1,114 @@
+"""Lowering of reductions and normalisers over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archc.check.sizes import Size
+from archc.check.types import LEADING, Axis
+from archc.codegen.torch import layout
+from archc.codegen.torch.form import Dims, Expr
+from archc.codegen.torch.lower import Lowering, NeedsFlat
+from archc.ir.graph import Library, Node
+from archc.ops.table import OPS
+
+
+def _parts(low: Lowering, current: Node) -> tuple[str, frozenset[Axis], Expr]:
+    """The row, its axes and its operand; a library node stands for its body."""
+    row = current.attrs.body if isinstance(current.attrs, Library) else current
+    over = row.attrs
+    assert isinstance(over, frozenset)
+    if low.native and any(axis.name == LEADING for axis in over):
+        raise NeedsFlat
+    return row.op, over, low.as_tensor(low.value(current.args[0]))
+
+
+def reduce(low: Lowering, current: Node) -> Expr:
+    op, over, x = _parts(low, current)
+    assert x.dims is not None
+    if not over:
+        return x if op != "var" else Expr("function", (x,), ("torch.zeros_like",), x.dims, x.dtype)
+    if op == "prod":
+        return _product(x, over)
+    if op == "argmax" and len(over) > 1:
+        raise AssertionError("argmax goes along one axis")
+    keep = _kept(low, current, over, x)
+    dims: Dims = tuple(None if dim in over else dim for dim in x.dims) if keep else tuple(d for d in x.dims if d not in over)
+    places = layout.positions(x, over)
+    text = str(places[0]) if len(places) == 1 else str(places)
+    if not dims and op not in ("logsumexp", "var"):
+        text = ""
+    return Expr(op, (x,), (text, ", keepdim=True" if keep else ""), dims, OPS[op].result((x.dtype,)))
+
+
+def _kept(low: Lowering, current: Node, over: frozenset[Axis], x: Expr) -> bool:
+    """Whether the reduced dimensions stay, with size one: readers broadcast the result against values that have them."""
+    assert x.dims is not None
+    inner = [dim for dim in x.dims if dim in over]
+    if all(dim in over for dim in x.dims[: len(inner)]):
+        return False  # the outermost ones are broadcast anyway
+    seen: set[Node] = set()
+    stack = [current]
+    while stack:
+        for reader in low.readers.get(stack.pop(), ()):
+            if reader in seen or reader.op not in OPS or OPS[reader.op].form != "elementwise":
+                continue
+            seen.add(reader)
+            if over <= reader.axes:
+                return True
+            if reader.axes == current.axes:
+                stack.append(reader)
+    return False
+
+
+def _product(x: Expr, over: frozenset[Axis]) -> Expr:
+    """torch.prod takes one dimension at a time."""
+    for axis in sorted(over, key=lambda a: x.position(a), reverse=True):
+        assert x.dims is not None
+        rest = tuple(dim for dim in x.dims if dim != axis)
+        x = Expr("prod", (x,), (str(x.position(axis)), ""), rest, x.dtype)
+    return x
+
+
+def normalise(low: Lowering, current: Node) -> Expr:
+    op, over, x = _parts(low, current)
+    assert x.dims is not None
+    if len(over) == 1:
+        (axis,) = over
+        return Expr(op, (x,), (x.position(axis),), x.dims, "float")
+    x = layout.squeeze(x)
+    assert x.dims is not None
+    inner = [dim for dim in x.dims if dim in over]
+    if not inner:
+        raise AssertionError("a normaliser needs an axis")
+    outer = [dim for dim in x.dims if dim not in over]
+    x = layout.permute(x, (*outer, *inner))
+    whole = _joined(inner)
+    flat = layout.flatten(x, [axis for axis in inner if axis is not None], whole)
+    done = Expr(op, (flat,), (-1,), flat.dims, "float")
+    return layout.unflatten(done, whole, [axis for axis in inner if axis is not None], low.size, lambda _: False)
+
+
+def _joined(axes: Sequence[Axis | None]) -> Axis:
+    total = Size.of(1)
+    for axis in axes:
+        assert axis is not None
+        total = total * axis.size
+    return Axis("*".join(str(axis) for axis in axes), total)
+
+
+def layer_norm(low: Lowering, current: Node) -> Expr:
+    """Over the last dimensions: F.layer_norm(x, sizes, weight, bias, eps)."""
+    library = current.attrs
+    assert isinstance(library, Library)
+    over = library.options[0]
+    assert isinstance(over, tuple)
+    x = layout.squeeze(low.value(current.args[0]))
+    assert x.dims is not None
+    if low.native and any(axis.name == LEADING for axis in over):
+        raise NeedsFlat
+    inner = tuple(dim for dim in x.dims if dim in over)
+    x = layout.permute(x, (*(dim for dim in x.dims if dim not in over), *inner))
+    extra = [layout.permute(low.value(arg), inner) if not low.value(arg).is_host else low.value(arg) for arg in current.args[1:]]
+    sizes = [low.size(axis.size) for axis in inner if axis is not None]
+    return Expr("layer_norm", (x, Expr("tuple", tuple(sizes)), *extra), (), x.dims, "float")

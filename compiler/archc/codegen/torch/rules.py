@@ -1,0 +1,48 @@
+"""Which rule lowers a node: by its op, or by the form of its row in the op table."""
+
+from __future__ import annotations
+
+from archc.codegen.torch import calls, elementwise, products, reads, reductions
+from archc.codegen.torch.lower import Rule
+from archc.ir.graph import Library, Node
+from archc.ops.table import OPS
+
+RULES: dict[str, Rule] = {
+    "const": elementwise.constant,
+    "size": elementwise.size,
+    "iota": elementwise.index,
+    "input": elementwise.port,
+    "expand": elementwise.expand,
+    "where": elementwise.where,
+    "ipow": elementwise.whole_power,
+    "maximum": elementwise.extremum,
+    "minimum": elementwise.extremum,
+    "to_float": elementwise.to_float,
+    "read": reads.read,
+    "accumulate": reads.accumulate,
+    "random": calls.random,
+    "call": calls.call,
+    "member": calls.member,
+    "item": calls.item,
+}
+
+LIBRARY: dict[str, Rule] = {
+    "contract": products.contract,
+    "convolution": products.convolution,
+    "pool": products.pool,
+    "cat": products.cat,
+    "softmax": reductions.normalise,
+    "logsumexp": reductions.reduce,
+    "layer_norm": reductions.layer_norm,
+    "dropout": calls.dropout,
+}
+
+
+def rule_of(current: Node) -> Rule:
+    if current.op == "library":
+        assert isinstance(current.attrs, Library)
+        return LIBRARY[current.attrs.kind]
+    if current.op in RULES:
+        return RULES[current.op]
+    form = OPS[current.op].form
+    return {"elementwise": elementwise.general, "reduce": reductions.reduce, "normalise": reductions.normalise}[form]
