@@ -21,8 +21,8 @@ def call(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_a_wheel_brings_grammar_and_library(tmp_path: Path) -> None:
-    built = call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT,
-                 cwd=tmp_path)
+    pip = [sys.executable, "-m", "pip"]
+    built = call(*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT, cwd=tmp_path)
     assert built.returncode == 0, built.stderr
     [wheel] = tmp_path.glob("archc-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
@@ -35,7 +35,7 @@ def test_a_wheel_brings_grammar_and_library(tmp_path: Path) -> None:
     python = home / "bin" / "python"
     site = Path(call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).stdout.strip())
     # Dependencies come from the environment of the tests; archc itself from the wheel alone.
-    installed = call(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site, wheel, cwd=tmp_path)
+    installed = call(*pip, "install", "--quiet", "--no-deps", "--no-index", "--target", site, wheel, cwd=tmp_path)
     assert installed.returncode == 0, installed.stderr
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
 

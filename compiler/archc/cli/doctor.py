@@ -51,8 +51,9 @@ def _limits(as_json: bool) -> int:
     if as_json:
         print(json.dumps({name: asdict(bound) for name, bound in LIMITS.items()}, indent=2))
         return 0
+    width = max(map(len, LIMITS))
     for name, bound in LIMITS.items():
-        print(f"{name:16} {bound.sentence.format(value=bound.value)}")
+        print(f"{name:{width}}  {bound.sentence.format(value=bound.value)}")
     return 0
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -36,6 +37,8 @@ class InputError(Exception):
 
 def script() -> NoReturn:
     """The console script."""
+    if sys.argv[1:2] == ["check"]:
+        gc.disable()  # a short life: collecting its garbage costs a tenth of it
     sys.exit(main(sys.argv[1:]))
 
 

@@ -1,0 +1,26 @@
+"""`archc compile`: a file's layers as a Python package."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from archc.cli.values import add_static, pairs
+
+EXAMPLES = """examples:
+  archc compile kat.arch -o build/kat
+  archc compile std.kan -o build/kan --layer KAN --set order=2"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a .arch file, or a module of the library: std.kan")
+    parser.add_argument("-o", "--out", required=True, type=Path, metavar="DIR", help="the package's folder; replaced as a whole")
+    parser.add_argument("--layer", action="append", metavar="NAME", help="only this layer; may be given more than once")
+    add_static(parser)
+    parser.add_argument("--target", choices=["torch"], default="torch", help="(torch)")
+
+
+def run(options: argparse.Namespace) -> int:
+    from archc import api
+
+    raise NotImplementedError

@@ -1,0 +1,105 @@
+"""`archc ir`: a layer's graph as text, before or after passes."""
+
+from __future__ import annotations
+
+import argparse
+from difflib import get_close_matches, unified_diff
+from itertools import pairwise
+
+from archc.cli.main import UsageError
+from archc.cli.values import add_static, pairs
+from archc.passes.base import Pass
+
+EXAMPLES = """examples:
+  archc ir std.norm --layer RMSNorm
+  archc ir std.norm --layer RMSNorm --for training --after gradient
+  archc ir std.norm --layer RMSNorm --for training --diff
+  archc ir std.norm --layer RMSNorm --run simplify,hoist"""
+
+MODES = ("inference", "training", "second-order", "forward")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", metavar="FILE", help="a .arch file, or a module of the library: std.kan")
+    parser.add_argument("--layer", metavar="NAME", help="the layer (the file's only one)")
+    parser.add_argument("--method", metavar="NAME", default="forward", help="(forward)")
+    parser.add_argument("--mode", choices=["train", "eval"], default="train", help="which of the layer's two graphs (train)")
+    add_static(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--run", metavar="P,Q", help="run these passes, in this order")
+    what.add_argument("--for", dest="pipeline", choices=MODES, help="run the passes of a pipeline")
+    parser.add_argument("--after", metavar="PASS", help="stop after this pass, at its last place in the pipeline (of training)")
+    parser.add_argument("--diff", action="store_true", help="show what each pass changed, and not the whole graphs")
+    parser.add_argument("--list", action="store_true", help="list the passes and pipelines")
+
+
+def run(options: argparse.Namespace) -> int:
+    from archc import api, pipelines
+    from archc.ir.text import write
+    from archc.passes import base
+
+    if options.list:
+        return _list()
+    if options.file is None:
+        raise UsageError("say which FILE to read, or give --list")
+    passes = _chosen(options)
+    graph = api.graph(options.file, _layer(options), method=options.method, mode=options.mode,
+                      static=pairs(options.static, "--set"))
+    texts = [("the source", write(graph))]
+    base.run(graph, passes, after=lambda step: texts.append((step.done.name, write(step.after))))
+    if not options.diff:
+        print(texts[-1][1], end="")
+        return 0
+    for (before, old), (after, new) in pairwise(texts):
+        print(f"== {after}: {pipelines.PASSES[after].sentence}")
+        lines = list(unified_diff(old.splitlines(), new.splitlines(), before, after, lineterm="", n=2))
+        print("\n".join(lines[2:]) if lines else "nothing changed")
+    return 0
+
+
+def _list() -> int:
+    from archc import pipelines
+
+    width = max(map(len, pipelines.PASSES))
+    for current in pipelines.PASSES.values():
+        print(f"{current.name:{width}}  {current.sentence} ({current.keeps.value})")
+    for name, passes in pipelines.MODES.items():
+        print(f"\n{name}: {' '.join(current.name for current in passes)}")
+    return 0
+
+
+def _chosen(options: argparse.Namespace) -> list[Pass]:
+    """The passes to run: those of --run, or of a pipeline up to --after."""
+    from archc import pipelines
+
+    passes: list[Pass] = []
+    if options.run is not None:
+        names = [name.strip() for name in options.run.split(",") if name.strip()]
+        passes = [pipelines.PASSES[_known(name, list(pipelines.PASSES))] for name in names]
+    elif options.pipeline or options.after or options.diff:
+        passes = list(pipelines.MODES[options.pipeline or "training"])
+    if options.after is None:
+        return passes
+    names = [current.name for current in passes]
+    last = len(names) - names[::-1].index(_known(options.after, names))
+    return passes[:last]
+
+
+def _known(name: str, names: list[str]) -> str:
+    if name in names:
+        return name
+    near = get_close_matches(name, names, 1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(dict.fromkeys(names))}"
+    raise UsageError(f"there is no pass '{name}' to run here; {hint} (archc ir --list)")
+
+
+def _layer(options: argparse.Namespace) -> str:
+    """The layer asked for, or the file's only one."""
+    from archc import api
+
+    if options.layer is not None:
+        return str(options.layer)
+    names = [declared.name for declared in api.open_program(options.file).layers]
+    if len(names) != 1:
+        raise UsageError(f"say which layer of '{options.file}': --layer NAME, one of {', '.join(names) or 'none'}")
+    return names[0]
