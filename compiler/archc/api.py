@@ -1,11 +1,13 @@
-"""The Python interface: check, compile and load `.arch` programs. With `sources`, the only place that touches files."""
+"""The Python interface: check, compile and load `.arch` programs. With `sources` and `store`, the only place that touches files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from archc import sources
 from archc.check.program import Program, check_program, elaborate
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from archc.ir.graph import Graph
     from archc.ir.module import Package
+    from archc.loaded import Namespace
 
 Static = "bool | int | float | str | list[int]"
 
@@ -92,6 +95,132 @@ def package(program: Program, layers: Iterable[str], static: Mapping[str, object
     units = [unit(program, layer, static) for layer in layers]
     with guarded(program.root.path):
         return lower_package(units, program.root.path)
+
+
+def load(source: str | Path, *, backend: Literal["auto", "torch"] = "auto", **static: object) -> Namespace:
+    """The layers of a file, or of a module of the library such as `"std.norm"`, as nn.Module classes:
+
+        KAN = archc.load("std.kan", order=2).KAN
+        layer = KAN(i=256, o=64)
+
+    The program is checked here; a layer is compiled when it is first asked for. `static` sets static choices, for those layers
+    that have them. Classes pickle and deepcopy. Raises UserError or Limit with all that is wrong.
+    """
+    from archc.loaded import namespace
+
+    if backend not in ("auto", "torch"):
+        raise ValueError(f"there is no backend {backend!r}; this version has 'torch', which 'auto' chooses")
+    return namespace(source, static)
+
+
+def compile(  # noqa: A001
+    source: str | Path,
+    out: str | Path,
+    *,
+    targets: Sequence[str] = ("torch",),
+    static: Mapping[str, object] | None = None,
+    layers: Iterable[str] | None = None,
+) -> list[Path]:
+    """Write a file's layers as a Python package to the folder `out`, whole or not at all, and give the files written.
+
+    The package needs torch and nothing of archc. `layers` says which layers; by default all of the file. `static` sets static
+    choices. A folder that is there is replaced if archc wrote it, or if it is empty. Raises UserError or Limit.
+    """
+    from archc import store
+
+    files = files_of(source, targets=targets, static=static, layers=layers)
+    return store.write(Path(out), files)
+
+
+def files_of(
+    source: str | Path,
+    *,
+    targets: Sequence[str] = ("torch",),
+    static: Mapping[str, object] | None = None,
+    layers: Iterable[str] | None = None,
+) -> dict[str, str]:
+    """The files of the package that `compile` writes: name -> text."""
+    program = open_program(source)
+    return emitted(program, list(layers) if layers is not None else None, static or {}, targets)
+
+
+def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str, object],
+            targets: Sequence[str] = ("torch",)) -> dict[str, str]:
+    """The package of some layers of a program that has no errors; None: of all of them that can be compiled by themselves."""
+    from archc.codegen.package import TARGETS, emit
+    from archc.diagnostics import codes
+    from archc.diagnostics.model import Problem, UserError
+    from archc.version import __version__
+
+    if unknown := [target for target in targets if target not in TARGETS]:
+        raise UserError([Problem(codes.UNKNOWN_TARGET, None, {"name": unknown[0], "names": list(TARGETS)})])
+    names = list(layers) if layers is not None else [declared.name for declared in program.layers]
+    if not names:
+        raise UserError([Problem(codes.NO_LAYER, None, {"path": program.root.path})])
+    _check_static(program, names, static)
+    units = [unit(program, name, _own(program, name, static)) for name in names]
+    with guarded(program.root.path):
+        from archc.ir.lower import lower_package
+
+        found = simplified(lower_package(units, program.root.path))
+        return emit(found, targets=targets, compiler_version=__version__, source_hash=source_hash(program, static))
+
+
+def _own(program: Program, layer: str, static: Mapping[str, object]) -> dict[str, object]:
+    """Those static choices that a layer has."""
+    declared = next((d for d in program.layers if d.name == layer), None)
+    known = {parameter.name.name for parameter in declared.node.parameters} if declared is not None else set(static)  # type: ignore[union-attr]
+    return {name: value for name, value in static.items() if name in known}
+
+
+def _check_static(program: Program, layers: Sequence[str], static: Mapping[str, object]) -> None:
+    """Every static choice belongs to some layer."""
+    from archc.diagnostics import codes
+    from archc.diagnostics.model import Problem, UserError
+
+    declared = [d for d in program.layers if d.name in layers]
+    if len(declared) < len(layers):
+        return  # an unknown layer is reported where it is elaborated
+    known = sorted({p.name.name for d in declared for p in d.node.parameters})  # type: ignore[union-attr]
+    if unknown := [name for name in static if name not in known]:
+        layer = layers[0] if len(layers) == 1 else program.root.path
+        raise UserError([Problem(codes.UNKNOWN_STATIC, None, {"layer": layer, "name": unknown[0], "names": known})])
+
+
+def simplified(package: Package) -> Package:
+    """The package with the passes of inference run on every graph."""
+    from archc.ir.graph import Graph
+    from archc.passes.base import run
+    from archc.pipelines import INFERENCE
+
+    done: dict[int, Graph] = {}
+
+    def graph_of(graph: Graph) -> Graph:
+        if id(graph) not in done:
+            done[id(graph)] = run(graph, INFERENCE)
+        return done[id(graph)]
+
+    modules = {}
+    for key, module in package.modules.items():
+        stored = tuple(replace(s, value=graph_of(s.value)) if s.value is not None else s for s in module.stored)
+        methods = tuple(replace(m, train=graph_of(m.train), eval=graph_of(m.eval)) for m in module.methods)
+        children = tuple(
+            replace(c, arguments=tuple({name: graph_of(g) for name, g in arguments.items()} for arguments in c.arguments))
+            for c in module.children
+        )
+        modules[key] = replace(module, stored=stored, methods=methods, children=children)
+    return replace(package, modules=modules)
+
+
+def source_hash(program: Program, static: Mapping[str, object]) -> str:
+    """A digest of everything that a package is made from: the text of all files, and the static choices."""
+    digest = blake2b(digest_size=16)
+    for path, text in sorted(program.sources.items()):
+        name = path.replace("\\", "/").rsplit("/", 1)[-1]
+        digest.update(f"{name}\0{len(text)}\0{text}\0".encode())
+    for name, value in sorted(static.items()):
+        digest.update(f"{name}={value!r}\0".encode())
+    return digest.hexdigest()
 
 
 @contextmanager

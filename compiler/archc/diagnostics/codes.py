@@ -127,6 +127,10 @@ CONDITIONAL = declare(
     title="a choice of values is 'where(condition, a, b)'",
     hint="use 'where' for values, or 'if condition { ... } else { ... }' for a static choice",
 )
+COMPREHENSION = declare(
+    "comprehension", "A list is built by a loop",
+    title="a list is not built by a loop", hint="write 'repeat n as l { ... }' for a list of sub-layers",
+)
 COLON_BLOCK = declare(
     "colon-block", "A block begins with a colon",
     title="a block stands in braces", here="expected '{'", hint="write '{' here and '}' where the block ends",
@@ -232,6 +236,22 @@ IMPORT_OUTSIDE = declare(
     "import-outside", "An import leaves the folder of its file",
     title="'{name}' lies outside of the folder of this file",
     note="a file may import what lies below its own folder, and the standard library",
+)
+OUT_TAKEN = declare(
+    "out-taken", "A package would replace something that archc did not write",
+    title="'{path}' is there already, and archc did not write it", hint="choose another folder, or remove it first",
+)
+OUT_UNWRITABLE = declare(
+    "out-unwritable", "A package cannot be written",
+    title="'{path}' cannot be written: {reason}", note="nothing was changed",
+)
+UNKNOWN_TARGET = declare(
+    "unknown-target", "A package is asked for in a form that archc does not write",
+    title="there is no target '{name}'", hint="targets are {names}", near=("name", "names"),
+)
+NO_LAYER = declare(
+    "no-layer", "A file is compiled that has no layer", title="'{path}' has no layer to compile",
+    hint="declare a layer; a fn is compiled where a layer uses it",
 )
 
 
