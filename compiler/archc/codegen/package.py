@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from archc.codegen.torch import names
+from archc.codegen.torch import methods, names
 from archc.codegen.torch.classes import ClassWriter
 from archc.codegen.torch.methods import Registry
 from archc.codegen.torch.print import function
+from archc.ir.graph import Graph
 from archc.ir.module import Module, Package
 
 TARGETS = ("torch",)
@@ -58,6 +59,14 @@ def modules_text(package: Package, titles: dict[str, str], head: str) -> str:
         classes.append(lines)
     body = "\n\n\n".join("\n".join(lines) for lines in classes) + "\n"
     return "\n".join([f'"""{head}"""', "", "from __future__ import annotations", "", *_imports(body), "", "", body])
+
+
+def function_text(graph: Graph, title: str) -> str:
+    """One graph as a file with a function of its ports and size numbers; see `methods.function`."""
+    registry = Registry(names=names.Names({title}))
+    lines = function(methods.function(graph, title, registry))
+    body = "\n\n\n".join("\n".join(part) for part in (*map(_function_class, registry.written), lines)) + "\n"
+    return "\n".join(["from __future__ import annotations", "", *_imports(body), "", "", body])
 
 
 def _imports(body: str) -> list[str]:

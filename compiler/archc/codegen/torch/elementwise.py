@@ -100,6 +100,8 @@ def general(low: Lowering, current: Node) -> Expr:
         args = [low.as_tensor(arg) for arg in args]
     if all(arg.is_host for arg in args[:1]) and len(args) == 1:
         args = [low.as_tensor(args[0])]
+    if current.op == "floordiv" and current.type.dtype == "float":
+        return make(low, current, "floor_of_quotient", [low.as_tensor(args[0]), args[1]], "float")
     return make(low, current, current.op, args, current.type.dtype)
 
 

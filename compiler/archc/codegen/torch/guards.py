@@ -67,7 +67,7 @@ def _kept_away(current: Node, condition: Node, taken: bool, seen: dict[Node, Nod
     if current in seen:
         return seen[current]
     row_is_elementwise = current.op in build.OPS and build.OPS[current.op].form == "elementwise"
-    if not row_is_elementwise or current.type.dtype != "float" or not current.axes and not condition.axes:
+    if not row_is_elementwise or current.type.dtype != "float":
         seen[current] = current
         return current
     args = [_kept_away(arg, condition, taken, seen) for arg in current.args]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from archc.check.sizes import Size
 from archc.check.types import LEADING, Layout
@@ -60,6 +60,34 @@ def method(found: Method, numbers: Mapping[str, str], known: Iterable[str], regi
     elif found.train is not found.eval and train == other:
         other = train
     return native_first(lambda native: _method(found, train, other, by_mode, numbers, tuple(known), registry, native))
+
+
+def function(graph: Graph, title: str, registry: Registry) -> Function:
+    """A graph as a plain function of all that it reads: tensors and numbers by position, in the order of its ports, then its
+    size numbers. Gives the outputs, then the new values of buffers, then the penalties, as one tuple."""
+    ready = prepared(graph)
+
+    def build(native: bool) -> Function:
+        written = {port.name: names.argument(port.name.replace(".", "_")) for port in graph.inputs}
+        unique = Names(written.values())
+        numbers = {text: unique.fresh(f"{text}_number" if text in written.values() else text) for text in graph.numbers}
+        scope = Scope(written, numbers, unique, registry)
+        low = Lowering(ready, scope, native)
+        results = list(low.outputs())
+        for update in ready.updates:
+            low.lower(update.node)
+            results.append(low.out(low.value(update.node), low.ports[update.buffer].layout))
+        for penalty in ready.penalties:
+            low.lower(penalty.node)
+            results.append(low.as_tensor(low.value(penalty.node)))
+        inputs = tuple(replace(port, role="input") if port.role in ("param", "buffer") else port for port in ready.inputs)
+        head = entry.statements(low, [replace(ready, inputs=inputs)], graph.numbers, {})
+        arguments = tuple((written[port.name], "Any", None) for port in graph.inputs) + tuple(
+            (text, "int", None) for text in numbers.values())
+        body = (*head, *low.block, Return((Expr("tuple", tuple(results)),)))
+        return Function(title, arguments, "tuple[Tensor, ...]", body)
+
+    return native_first(build)
 
 
 def _without_dropout(graph: Graph) -> Graph:

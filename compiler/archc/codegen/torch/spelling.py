@@ -81,8 +81,7 @@ ELEMENTWISE = {
     "log_sigmoid": _op("F.logsigmoid({0})"),
     # Forms that elementwise rows take for some operands.
     "square": _op("{0}.square()"),
-    "clamp_min": _op("{0}.clamp(min={1})"),
-    "reciprocal": _op("{0}.reciprocal()"),
+    "floor_of_quotient": _op('torch.div({0}, {1}, rounding_mode="floor")'),  # `//` has no derivative in torch, not even zero
     "select": _op("{1} if {0} else {2}", TERNARY),
 }
 """Elementwise rows on tensors, by the table's names."""
