@@ -55,6 +55,7 @@ class Context:
     splits: list[SplitSize] = field(default_factory=list)
     updates: dict[str, Term] = field(default_factory=dict)
     penalties: list[tuple[str, Term]] = field(default_factory=list)
+    names: list[tuple[Term, str]] = field(default_factory=list)
     ports: dict[str, Ref] = field(default_factory=dict)
     frames: dict[str, Frame] = field(default_factory=dict)  # frames of sub-layers, by path
     calls: list[Span] = field(default_factory=list)  # the calls that are being inlined, outermost first

@@ -149,12 +149,20 @@ def _assign(statement: tree.Assign, frame: Frame, block: Block) -> None:
     value = expressions.evaluate(statement.value, frame)
     if len(statement.targets) == 1:
         frame.values[statement.targets[0].name] = calls.named(value, statement.targets[0].name)
+        _note(value, statement.targets[0], frame)
         return
     if not isinstance(value, tuple) or len(value) != len(statement.targets):
         found = len(value) if isinstance(value, tuple) else 1
         frame.fail(codes.UNPACK, statement.span, expected=len(statement.targets), found=found)
     for target, part in zip(statement.targets, value, strict=True):
         frame.values[target.name] = part
+        _note(part, target, frame)
+
+
+def _note(value: Value, target: tree.Ident, frame: Frame) -> None:
+    """Remember what the source calls a term, for those who read the graph or the printed code."""
+    if is_term(value):
+        frame.context.names.append((value, target.name))  # type: ignore[arg-type]
 
 
 def axis(statement: tree.AxisDecl, frame: Frame, splits: axis_rules.Splits) -> None:

@@ -187,6 +187,7 @@ class Body:
     penalties: tuple[tuple[str, Term], ...]
     checks: tuple[EntryCheck, ...]
     splits: tuple[SplitSize, ...]
+    names: tuple[tuple[Term, str], ...] = ()  # what the source calls a term
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,9 @@ def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorIn
         results.append(TensorResult(name, stated_term, layout))
     updates = tuple(context.updates.items())
     solvable(tuple(inputs), fn, frame, root)
-    return tuple(inputs), Body(tuple(results), updates, tuple(context.penalties), tuple(context.checks), tuple(context.splits))
+    return tuple(inputs), Body(
+        tuple(results), updates, tuple(context.penalties), tuple(context.checks), tuple(context.splits), tuple(context.names)
+    )
 
 
 def solvable(inputs: Sequence[TensorInput], fn: tree.Fn, frame: Frame, root: LayerFrame) -> None:

@@ -94,6 +94,7 @@ def _graph(unit: typed.Unit, method: typed.Method, body: typed.Body, inline: boo
     penalties = tuple(Output(path, lowering(term), ()) for path, term in body.penalties if inline or "." not in path)
     inputs = tuple(Port(i.name, i.type, i.layout) for i in method.inputs)
     roots = [*(o.node for o in outputs), *(u.node for u in updates), *(p.node for p in penalties)]
+    lowering.name(body.names)
     ports = lowering.reached(roots, {i.name for i in inputs}, (path for path, _ in body.updates if inline or "." not in path))
     graph = Graph(
         name=unit.name if method.name == "forward" else f"{unit.name}.{method.name}",
@@ -299,6 +300,12 @@ class _Lowering:
             call = node("member", tuple(self.done[id(arg)] for arg in term.args), attrs, Type(term.type.dtype))
             self.groups[id(term.group)] = call
         return build.item(call, term.index, term.type)
+
+    def name(self, names: Iterable[tuple[Term, str]]) -> None:
+        """Note what the source calls the nodes that were made; of several names the first holds."""
+        for term, name in names:
+            if id(term) in self.done:
+                self.names.setdefault(self.done[id(term)], name)
 
     def reached(self, roots: Sequence[Node], inputs: set[str], more: Iterable[str]) -> tuple[Port, ...]:
         """The ports besides the method's inputs that the roots read, and buffers that are updated; as the source declares them."""
