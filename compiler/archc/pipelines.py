@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from archc.codegen.torch.recognise import RECOGNISE
 from archc.passes.base import Pass
 from archc.passes.distribute import DISTRIBUTE
+from archc.passes.gather import GATHER
 from archc.passes.gradient import GRADIENT, JVP
 from archc.passes.hoist import HOIST
 from archc.passes.simplify import SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE
@@ -16,10 +17,10 @@ from archc.passes.simplify import SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE
 INFERENCE: tuple[Pass, ...] = (SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
 
 # The gradient of the value: taken of the simplified graph, then simplified like it.
-TRAINING: tuple[Pass, ...] = (*INFERENCE, GRADIENT, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+TRAINING: tuple[Pass, ...] = (*INFERENCE, GRADIENT, SIMPLIFY, GATHER, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
 
 # The gradient of the gradient: the same again.
-SECOND_ORDER: tuple[Pass, ...] = (*TRAINING, GRADIENT, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+SECOND_ORDER: tuple[Pass, ...] = (*TRAINING, GRADIENT, SIMPLIFY, GATHER, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
 
 # The forward derivative beside the value.
 FORWARD: tuple[Pass, ...] = (*INFERENCE, JVP, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
@@ -35,7 +36,7 @@ MODES: dict[str, tuple[Pass, ...]] = {
 
 PASSES: dict[str, Pass] = {
     current.name: current
-    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, DISTRIBUTE, HOIST, GRADIENT, JVP, RECOGNISE)
+    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, DISTRIBUTE, HOIST, GRADIENT, JVP, GATHER, RECOGNISE)
 }
 """Every pass by name: what `archc ir --list` shows and `--after`, `--run` take."""
 

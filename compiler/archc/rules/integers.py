@@ -60,9 +60,33 @@ def _compute(node: Node) -> Size | None:
         result = left * right if len(left.terms) * len(right.terms) <= LONGEST else None
     elif node.op == "maximum" and not indices(left) and not indices(right):
         result = left.largest(right)
-    elif node.op in ("floordiv", "mod") and (right.constant or (right.constant is None and not indices(right))):
-        result = left // right if node.op == "floordiv" else left % right
+    elif node.op in ("floordiv", "mod") and right.constant != 0 and not indices(right):
+        result = left // right
+        if node.op == "mod":
+            # A remainder that stays one is not taken apart: as a polynomial it would be two terms and a quotient.
+            result = None if _divides(result) else left - result * right
     return result if result is not None and len(result.terms) <= LONGEST else None
+
+
+def remainder(node: Node) -> Node | None:
+    """A remainder without what the divisor divides: (x + m*y) % m is x % m. None where there is no such part."""
+    left, right = (polynomial(arg) for arg in node.args)
+    if node.op != "mod" or left is None or right is None or right.constant == 0:
+        return None
+    exact = Size(tuple(term for term in (left // right).terms if not any(isinstance(atom, FloorDiv) for atom in term[0])))
+    if not exact.terms or indices(right):
+        return None
+    return build.apply("mod", as_node(left - exact * right, node.axes), as_node(right, ()))
+
+
+def index_of(axis: Axis) -> Size:
+    """The index along an axis, as a polynomial."""
+    return Size.symbol(_INDEX + axis.name)
+
+
+def _divides(size: Size) -> bool:
+    """Whether a quotient of something with an index stands in a polynomial."""
+    return any(isinstance(atom, FloorDiv) and _moves(atom) for monomial, _ in size.terms for atom in monomial)
 
 
 def indices(size: Size) -> frozenset[str]:
@@ -105,11 +129,10 @@ def _spell(size: Size, axes: dict[str, Axis]) -> Node:
             result = build.apply("sub", result, term)
     if result is None:
         return build.size(remainder)
-    known = remainder.constant
-    if known == 0:
+    if not remainder.terms:
         return result
-    if known is not None and known < 0:
-        return build.apply("sub", result, build.const(-known))
+    if all(coefficient < 0 for _, coefficient in remainder.terms):
+        return build.apply("sub", result, build.size(-remainder))
     return build.apply("add", result, build.size(remainder))
 
 

@@ -13,7 +13,7 @@ from archc.ir.graph import Accumulate, Borders, Node, topological
 from archc.ir.graph import node as make
 from archc.ops.table import OPS
 from archc.rules.fold import fold
-from archc.rules.integers import as_node, decide, never_negative, polynomial
+from archc.rules.integers import as_node, decide, never_negative, polynomial, remainder
 
 Places = dict[Axis, tuple[Node, Borders]]
 
@@ -29,7 +29,8 @@ def index_arithmetic(node: Node) -> Node | None:
         return None
     size = polynomial(node)
     if size is None:
-        return None
+        shorter = remainder(node) if node.op == "mod" else None
+        return build.expand(shorter, node.axes) if shorter else None
     spelled = as_node(size, node.axes)
     # Indices may cancel: the value is then the same along their axes.
     return build.expand(spelled, node.axes)
@@ -77,6 +78,8 @@ def fill_of(node: Node) -> Node | None:
 def is_inside(index: Node, axis: Axis) -> bool:
     """Proof that an index is never outside of an axis."""
     if index.op == "iota" and index.attrs.size == axis.size:  # type: ignore[union-attr]
+        return True
+    if index.op == "mod" and polynomial(index.args[1]) == axis.size:
         return True
     size = polynomial(index)
     return size is not None and never_negative(size, index.axes) and never_negative(axis.size - 1 - size, index.axes)
