@@ -1,8 +1,10 @@
-"""What all tests share: slow tests wait for --slow; torch keeps to one thread where tests run in parallel."""
+"""What all tests share: slow tests wait for --slow, expected texts lie in files, torch keeps to one thread in parallel runs."""
 
 from __future__ import annotations
 
+import difflib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,37 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--bless", action="store_true", help="rewrite the expected texts; read the diff before you commit it")
     parser.addoption("--slow", action="store_true", help="run also the tests that take longer than ten seconds")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--bless") and "CI" in os.environ:
+        raise pytest.UsageError("--bless rewrites what the tests expect, so it is refused where CI is set")
+
+
+class Golden:
+    """An expected text in a file: `golden(path, text)` compares, and `--bless` rewrites."""
+
+    def __init__(self, bless: bool) -> None:
+        self.bless = bless
+
+    def __call__(self, path: Path, text: str) -> None:
+        __tracebackhide__ = True
+        command = "python -m pytest --bless"
+        if self.bless:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists():
+            pytest.fail(f"{path} is missing; write it with: {command}, then read it")
+        elif path.read_text(encoding="utf-8") != text:
+            expected = path.read_text(encoding="utf-8").splitlines()
+            diff = "\n".join(difflib.unified_diff(expected, text.splitlines(), "expected", "found", lineterm=""))
+            pytest.fail(f"{path} differs; accept with: {command}\n{diff}")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    return Golden(request.config.getoption("--bless"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

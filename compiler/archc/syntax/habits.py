@@ -64,6 +64,9 @@ STATEMENTS = {
     "print": "a layer is mathematics: it prints nothing",
     "with": "'with' stands after a call: 'inner(x) with { weight: w }'",
     "repeat": "name the list: 'blocks = repeat n { ... }'",
+    "fn": "a fn is declared at the top of a file, or in the body of a layer",
+    "layer": "a layer is declared at the top of a file",
+    "import": "imports stand at the top of a file",
     "def": "a method is 'fn name(x) {...}'",
     "class": "layers are declared at the top of a file",
 }

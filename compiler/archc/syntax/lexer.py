@@ -126,3 +126,14 @@ def layout(raw: list[Token], first: int) -> list[Token]:
         add(token)
         last = kind
     return out
+
+
+def open_before(tokens: list[Token]) -> list[Token]:
+    """The brackets that are open after these tokens."""
+    stack: list[Token] = []
+    for token in tokens:
+        if token.kind in OPENERS or token.kind == "_SPLIT":
+            stack.append(token)
+        elif token.kind in CLOSERS and stack and stack[-1].kind == CLOSERS[token.kind]:
+            stack.pop()
+    return stack

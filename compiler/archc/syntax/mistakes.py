@@ -16,8 +16,8 @@ from archc.diagnostics.render import one_of
 from archc.limits import LIMITS, beyond
 from archc.syntax.builder import Builder
 from archc.syntax.habits import DECLARATIONS, EXAMPLES, SIGNS, STATEMENTS
-from archc.syntax.lexer import CLOSERS, OPENERS, Token, layout, lex
-from archc.syntax.parser import NEVER_NAMES, Parser, SyntaxProblem, expected
+from archc.syntax.lexer import CLOSERS, Token, layout, lex, open_before
+from archc.syntax.parser import DECLARATION_WORDS, NEVER_NAMES, Parser, SyntaxProblem, expected
 from archc.syntax.tables import load
 from archc.syntax.tree import Span
 
@@ -110,8 +110,8 @@ def explain(problem: SyntaxProblem, text: str, path: str, problems: Problems) ->
             slashes = problem.tokens[problem.at - 2]
             problems.add(codes.COMMENT_SIGN, place.of(slashes.start, slashes.end))
             return
-        if token.text == "if":
-            problems.add(codes.CONDITIONAL, at)
+        if token.text in ("if", "for"):
+            problems.add(codes.CONDITIONAL if token.text == "if" else codes.COMPREHENSION, at)
             return
     if before and before.text == "return" and token.kind in ("_NL", "RBRACE"):
         problems.add(codes.RETURN_NOTHING, place.of(before.start, before.end))
@@ -147,8 +147,9 @@ class Place:
 
 
 CLOSING = {"LPAR": ")", "LSQB": "]", "LBRACE": "}"}
-LOOKALIKES = dict(zip("×·∗⋅−–—÷≤≥≠→…“”„²³√∑∏∞`，（）：",
-                      "* * * * - - - / <= >= != -> ... \" \" \" ^2 ^3 sqrt sum prod inf \" , ( ) :".split(), strict=True))  # fmt: skip
+LOOKALIKES = dict.fromkeys("×·∗⋅", "*") | dict.fromkeys("−–—", "-") | dict.fromkeys("“”„`", '"')
+LOOKALIKES |= {"÷": "/", "≤": "<=", "≥": ">=", "≠": "!=", "→": "->", "…": "...", "²": "^ 2", "³": "^ 3", "∞": "inf"}
+LOOKALIKES |= {"√": "sqrt(x)", "∑": "sum[k](x)", "∏": "prod[k](x)", "，": ",", "（": "(", "）": ")", "：": ":"}
 INVISIBLE = {"\u00a0": "a plain space", "\ufeff": "nothing", "\u200b": "nothing", "\u3000": "a plain space"}
 
 
@@ -193,17 +194,6 @@ def describe(token: Token) -> str:
 
 
 # -------------------------------------------------------------------------------------------------------------- brackets
-def open_before(tokens: list[Token]) -> list[Token]:
-    """The brackets that are open after these tokens."""
-    stack: list[Token] = []
-    for token in tokens:
-        if token.kind in OPENERS or token.kind == "_SPLIT":
-            stack.append(token)
-        elif token.kind in CLOSERS and stack and stack[-1].kind == CLOSERS[token.kind]:
-            stack.pop()
-    return stack
-
-
 def is_open(problem: SyntaxProblem, opener: str) -> bool:
     return any(token.kind == opener for token in open_before(problem.tokens[: problem.at]))
 
@@ -221,15 +211,25 @@ def unclosed(problem: SyntaxProblem) -> Token | None:
     if token.kind == "$END":
         return misindented(problem.tokens) or last
     wants = CLOSERS.get(token.kind, last.kind)
-    if wants != last.kind and any(token.kind == wants for token in stack):
+    if wants != last.kind and (last.kind != "LBRACE" or any(token.kind == wants for token in stack)):
         return last
-    if last.kind == "LBRACE" or token.kind in CLOSERS and wants == last.kind:
+    if begins_declaration(problem, stack[0]):
+        return misindented(problem.tokens[: problem.at]) or last
+    if last.kind == "LBRACE" or CLOSERS.get(token.kind) == last.kind:
         return None
     begins_line = problem.before is not None and problem.before.line < token.line
     if not (begins_line or token.kind in ("RBRACE", "LBRACE")):
         return None
     following = open_before(problem.tokens)
     return last if last in following else None
+
+
+def begins_declaration(problem: SyntaxProblem, outermost: Token) -> bool:
+    """Whether the line on which the parser stopped begins as a declaration does, as far out as the one that is still open."""
+    tokens = problem.tokens
+    line = [token for token in tokens[max(0, problem.at - 8) : problem.at + 1] if token.line == problem.token.line]
+    column = next(token.column for token in tokens if token.line == outermost.line)
+    return outermost.line < line[0].line and line[0].text in DECLARATION_WORDS and line[0].column <= column
 
 
 def misindented(tokens: list[Token]) -> Token | None:
@@ -254,15 +254,19 @@ PHRASES = {
 }  # fmt: skip
 OPERANDS = frozenset({"NAME", "NUMBER", "STRING", "SIZE", "TRUE", "FALSE", "INF", "LPAR", "LSQB", "REPEAT"})
 GROUPS: tuple[tuple[str, frozenset[str]], ...] = (
-    ("a statement", frozenset({"NAME", "RETURN", "IF", "FOR", "SCAN", "AXIS", "WHEN", "STATE", "YIELD", "FINALLY", "UPDATE"})),
+    ("a statement", frozenset({"NAME", "RETURN", "IF", "FOR", "SCAN", "AXIS", "WHEN", "STATE", "YIELD", "FINALLY"})),
     ("a declaration", frozenset({"FN", "LAYER", "SEARCH", "IMPORT"})),
     ("an expression", OPERANDS | {"MINUS"}),
     ("an expression", OPERANDS),
 )
 OPERATORS = frozenset({"PLUS", "MINUS", "STAR", "SLASH", "FLOOR", "PERCENT", "CIRCUMFLEX", "AND", "OR"})
 COMPARISONS = frozenset({"EQ", "NE", "LESSTHAN", "LE", "MORETHAN", "GE"})
-STATEMENT_WORDS = ("return", "if", "for", "scan", "axis", "when", "state", "yield", "finally", "update", "penalty", "param", "buffer",
-                   "init", "fn", "forward")  # fmt: skip
+# fmt: off
+STATEMENT_WORDS = (
+    "return", "if", "for", "scan", "axis", "when", "state", "yield", "finally", "update", "penalty", "param", "buffer", "init",
+    "fn", "forward",
+)
+# fmt: on
 
 
 def phrases(could: frozenset[str]) -> list[str]:
@@ -273,7 +277,7 @@ def phrases(could: frozenset[str]) -> list[str]:
     for phrase, group in GROUPS:
         if group <= rest:
             out.append(phrase)
-            rest -= group | {"NOT", "PENALTY", "PARAM", "BUFFER", "INIT"}
+            rest -= group | {"NOT", "UPDATE", "PENALTY", "PARAM", "BUFFER", "INIT"}
             break
     operators = {kind for kind in rest if is_operator(kind)}
     if len(operators) > 3:

@@ -7,20 +7,21 @@ from archc.diagnostics.render import concise
 from archc.limits import LIMITS, beyond
 from archc.syntax import tree
 from archc.syntax.builder import Builder
-from archc.syntax.lexer import Token, layout, lex
-from archc.syntax.parser import Parser, SyntaxProblem
+from archc.syntax.lexer import Token, layout, lex, open_before
+from archc.syntax.parser import DECLARATION_WORDS, Parser, SyntaxProblem
 from archc.syntax.tables import grammar_text, load
 from archc.syntax.tree import Span
 
 __all__ = ["grammar_text", "parse", "parse_expression"]
 
-DECLARATION_WORDS = frozenset({"fn", "layer", "search", "import"})
 
-
-def next_declaration(raw: list[Token], first: int, after: int) -> int | None:
-    """The index of the next token past an offset that begins a line, not further in than the token `first`, with a word that
-    begins a declaration."""
-    column = raw[first].column
+def next_declaration(raw: list[Token], first: int, problem: SyntaxProblem) -> int | None:
+    """The index of the next token that begins a line, not further in than the token `first`, with a word that begins a
+    declaration. That is past the error, or in its own line where a bracket from a line above is still open."""
+    column, after = raw[first].column, problem.token.start
+    opened = open_before(problem.tokens[: problem.at])
+    if any(token.line < problem.token.line for token in opened):
+        after -= problem.token.column
     for i in range(first + 1, len(raw)):
         token = raw[i]
         if token.start > after and token.text in DECLARATION_WORDS and token.column <= column and raw[i - 1].kind == "_NL":
@@ -48,8 +49,11 @@ def parse(text: str, path: str, problems: Problems) -> tree.File | None:
             from archc.syntax.mistakes import explain
 
             explain(problem, text, path, problems)
-            following = next_declaration(raw, first, problem.token.start)
-            if following is None or broken >= LIMITS["errors"].value:
+            following = next_declaration(raw, first, problem)
+            if following is not None and broken >= LIMITS["errors"].value:
+                beyond(problems, "errors", parser.builder.span(raw[following]))
+                break
+            if following is None:
                 break
             first = following
     if broken:

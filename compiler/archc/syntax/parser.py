@@ -14,6 +14,7 @@ from archc.syntax.tree import Span
 
 # ------------------------------------------------------------------------------------------------------- words
 NEVER_NAMES = frozenset({"and", "or", "not", "true", "false", "inf"})
+DECLARATION_WORDS = frozenset({"fn", "layer", "search", "import"})
 AFTER_INDEX = frozenset({"else", "edge", "reflect", "wrap", "by"})
 
 
@@ -27,6 +28,8 @@ def is_keyword(word: str, tokens: list[Token], i: int) -> bool:
         return kind == "LBRACE"
     if word == "static":
         return kind == "NAME"
+    if word == "fn":
+        return kind in ("NAME", "LPAR")
     if word == "repeat":
         if kind == "LPAR":
             kind = tokens[min(closing(tokens, i + 1) + 1, len(tokens) - 1)].kind

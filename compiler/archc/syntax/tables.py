@@ -102,16 +102,20 @@ def build(grammar: str) -> dict[str, Any]:
     number = {rule: i for i, rule in enumerate(made.rules)}
     symbols = sorted({symbol for row in table.states.values() for symbol in row})
     column = {symbol: i for i, symbol in enumerate(symbols)}
+    order: dict[int, int] = {}  # Lark numbers states as its sets happen to be ordered: here, in the order of a walk
+    for state in (waiting := [table.start_states[start] for start in sorted(table.start_states)]):
+        if state not in order:
+            order[state] = len(order)
+            row = table.states[state]
+            waiting.extend(row[symbol][1] for symbol in sorted(row) if row[symbol][0] is Shift)
     states = []
-    for state in range(len(table.states)):
-        row = table.states[state]
+    for state in order:
         flat: list[int] = []
-        for symbol in sorted(row):
-            action, argument = row[symbol]
-            known = number.get(argument) if action is not Shift else None
-            if action is not Shift and known is None:
-                continue  # the reduction of the whole text: the parser stops at the end state instead
-            flat += [column[symbol], argument if known is None else ~known]
+        for symbol, (action, argument) in sorted(table.states[state].items()):
+            if action is Shift:
+                flat += [column[symbol], order[argument]]
+            elif argument in number:  # else the reduction of the whole text: the parser stops at the end state instead
+                flat += [column[symbol], ~number[argument]]
         states.append(flat)
     return {
         "format": FORMAT,
@@ -122,8 +126,8 @@ def build(grammar: str) -> dict[str, Any]:
         "symbols": symbols,
         "rules": [encode_rule(rule) for rule in made.rules],
         "states": states,
-        "starts": table.start_states,
-        "ends": table.end_states,
+        "starts": {start: order[state] for start, state in sorted(table.start_states.items())},
+        "ends": {start: order[state] for start, state in sorted(table.end_states.items())},
     }
 
 
