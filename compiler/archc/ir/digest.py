@@ -4,7 +4,10 @@ What has only a name (axes, size symbols, the serial numbers of random draws) is
 where they occur: places in the inputs' layouts first, then the nodes around them, over and over until no more of them can be
 told apart (colour refinement). Atoms that are still alike are chosen one by one, the choice that gives the least colouring
 first; where they are interchangeable every choice gives the same. Commutative operands are sorted by colour. Names of ports
-do not count, their positions do. Messages, names and places do not count.
+do not count; their positions do, among those of one role. Messages, names and places do not count.
+
+Two ways of saying one thing have one digest: an output that is repeated along an axis of its layout, or that the layout says is;
+a symbol that is defined as an exact quotient, or the quotient with a check that it is exact.
 """
 
 from __future__ import annotations
@@ -12,13 +15,13 @@ from __future__ import annotations
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from archc.check.sizes import FloorDiv, Size, Symbol
 from archc.check.types import Axis, Layout, Type, layout_of
 from archc.ir.entry import graph_symbols
-from archc.ir.graph import Accumulate, Call, Graph, Library, Member, Node, Output, Random, Read, topological
+from archc.ir.graph import Accumulate, Call, Check, Graph, Library, Member, Node, Output, Random, Read, topological
 from archc.ir.graph import node as make
 from archc.ir.text import axes_of
 from archc.ops.table import OPS
@@ -40,12 +43,26 @@ _Occurrences = dict[Atom, list[str]]
 
 def digest(graph: Graph) -> str:
     """32 hexadecimal digits that identify the graph up to names and order."""
-    graph = _merged(graph)
+    graph = _merged(_plain(graph))
     colours = _refined(graph, _start(graph))
     while (tied := _tied(colours)):
         colours = min((_refined(graph, {**colours, atom: _mix("chosen", colours[atom])}) for atom in tied),
                       key=lambda c: sorted(c.values()))
     return blake2b(_summary(graph, colours).encode(), digest_size=16).hexdigest()
+
+
+def _plain(graph: Graph) -> Graph:
+    """The graph without what its layouts say already, ports in order of their roles, definitions turned into checks."""
+    def bare(root: Node) -> Node:
+        return root.args[0] if root.op == "expand" else root
+
+    order = ("input", "number", "param", "buffer")
+    exact = (Check(d.whole, Size.symbol(d.symbol) * d.part, "equal", "") for d in graph.definitions)
+    return replace(
+        graph.with_roots(map(bare, graph.roots)),
+        inputs=tuple(sorted(graph.inputs, key=lambda port: order.index(port.role))),
+        checks=(*graph.checks, *exact),
+    )
 
 
 def _merged(graph: Graph) -> Graph:
@@ -77,14 +94,16 @@ def _start(graph: Graph) -> dict[Atom, str]:
         for axis, place in _places(port.layout):
             atoms[axis].append(_mix("port", i, place))
     for i, number in enumerate(graph.numbers):
-        atoms[number].append(_mix("number", i))
+        if number in atoms:
+            atoms[number].append(_mix("number", i))
     return {atom: _mix(type(atom).__name__, sorted(found)) for atom, found in atoms.items()}
 
 
 def _atoms(graph: Graph) -> dict[Atom, None]:
     found: dict[Atom, None] = dict.fromkeys(axes_of(graph))
-    defined = (d.whole.symbols | d.part.symbols | {d.symbol} for d in graph.definitions)
-    found.update(dict.fromkeys(sorted(graph_symbols(graph).union(graph.numbers, *defined))))
+    used = (d.whole.symbols | d.part.symbols for d in graph.definitions)
+    defined = {d.symbol for d in graph.definitions}
+    found.update(dict.fromkeys(sorted(graph_symbols(graph).union(graph.numbers, *used) - defined)))
     for node in topological(graph.roots):
         if isinstance(node.attrs, Random | Member):
             found.setdefault(Serial(node.attrs.serial))
@@ -129,8 +148,13 @@ def _summary(graph: Graph, colours: Colours) -> str:
 class _Colouring:
     """The colours of a graph's nodes, for given colours of its atoms."""
 
-    def __init__(self, graph: Graph, colours: Colours) -> None:
-        self.graph, self.atoms = graph, colours
+    def __init__(self, graph: Graph, colours: Colours, around: _Colouring | None = None) -> None:
+        self.graph, self.atoms, self.around = graph, colours, around
+        self.defined: dict[str, Size] = dict(around.defined) if around else {}
+        for d in graph.definitions:
+            self.defined[d.symbol] = d.whole // d.part
+        for _ in graph.definitions:  # one may be made of others
+            self.defined = {symbol: size.substitute(self.defined) for symbol, size in self.defined.items()}
         self.ports = {port.name: i for i, port in enumerate(graph.inputs)}
         self.sizes: dict[Size, str] = {}
         self.inner: dict[Graph | Node, _Colouring] = {}
@@ -142,21 +166,26 @@ class _Colouring:
             [(self.layout(o.layout), self.down[o.node]) for o in graph.outputs],
             sorted((self.ports.get(u.buffer, u.buffer), self.down[u.node]) for u in graph.updates),
             [(self.layout(p.layout), self.down[p.node]) for p in graph.penalties],
-            [self.atoms[number] for number in graph.numbers],
-            sorted((self.atoms[d.symbol], self.size(d.size), self.size(d.whole), self.size(d.part)) for d in graph.definitions),
-            sorted({self.check(c.left, c.right, c.relation) for c in graph.checks}),
+            [self.atoms[number] for number in graph.numbers if number in self.atoms],
+            sorted({self.check(c.left, c.right, c.relation) for c in graph.checks} - {""}),
             sorted((self.atoms[axis], self.size(axis.size)) for axis in axes_of(graph)))
 
     # -- parts -----------------------------------------------------------------------------------------------
     def check(self, left: Size, right: Size, relation: str, mark: str | None = None) -> str:
-        sides = [self.size(left, mark), self.size(right, mark)]
-        return _mix(relation, sorted(sides) if relation == "equal" else sides)
+        """By the difference of the two sizes; "" for a check that always holds."""
+        difference = (left - right).substitute(self.defined)
+        if difference.constant == 0 or (relation == "at least" and (difference.constant or -1) >= 0):
+            return ""
+        signs = [difference, -difference] if relation == "equal" else [difference]
+        return _mix(relation, sorted(self.size(size, mark) for size in signs))
 
     def axes(self, axes: Iterable[Axis]) -> list[str]:
         return sorted(self.atoms[axis] for axis in axes)
 
     def layout(self, layout: Layout) -> list[list[str]]:
-        return [[self.atoms[axis] for axis in dim] for dim in layout]
+        """The colours of a layout. Inside a call nothing lies in memory, so there it is a set."""
+        found = [[self.atoms[axis] for axis in dim] for dim in layout]
+        return sorted([axis] for dim in found for axis in dim) if self.around else found
 
     def type(self, type: Type) -> tuple[str, list[str]]:
         return type.dtype, self.axes(type.axes)
@@ -165,8 +194,9 @@ class _Colouring:
         """The colour of a size; with one symbol marked, it tells the places of that symbol in it."""
         if mark is None and size in self.sizes:
             return self.sizes[size]
+        plain = size.substitute(self.defined)
         terms: list[tuple[list[str], int]] = []
-        for monomial, coefficient in size.terms:
+        for monomial, coefficient in plain.terms:
             factors = []
             for atom in monomial:
                 if isinstance(atom, Symbol):
@@ -181,9 +211,12 @@ class _Colouring:
             self.sizes[size] = found
         return found
 
+    def symbols(self, size: Size) -> frozenset[str]:
+        return size.substitute(self.defined).symbols
+
     def nested(self, graph: Graph) -> _Colouring:
         if graph not in self.inner:
-            self.inner[graph] = _Colouring(graph, self.atoms)
+            self.inner[graph] = _Colouring(graph, self.atoms, self)
         return self.inner[graph]
 
     def attrs(self, node: Node) -> object:
@@ -237,24 +270,20 @@ class _Colouring:
         up: dict[Node, list[str]] = {node: [] for node in self.down}
         for i, port in enumerate(graph.inputs):
             for axis, place in _places(port.layout):
-                found[axis].append(_mix(context, "port", i, place))
+                found[axis].append(_mix(context, "port", i, None if self.around else place))
         for kind, outputs in (("output", graph.outputs), ("penalty", graph.penalties)):
             for i, output in enumerate(outputs):
                 up[output.node].append(_mix(kind, i))
                 for axis, place in _places(output.layout):
-                    found[axis].append(_mix(context, kind, i, place))
+                    found[axis].append(_mix(context, kind, i, None if self.around else place))
         for update in graph.updates:
             up[update.node].append(_mix("update", self.ports.get(update.buffer)))
-        for d in graph.definitions:
-            found[d.symbol].append(_mix("defined", self.size(d.whole), self.size(d.part)))
-            for symbol in d.whole.symbols | d.part.symbols:
-                found[symbol].append(_mix("defines", self.atoms[d.symbol], self.size(d.whole, symbol), self.size(d.part, symbol)))
         for check in graph.checks:
-            for symbol in check.left.symbols | check.right.symbols:
+            for symbol in self.symbols(check.left - check.right):
                 found[symbol].append(self.check(check.left, check.right, check.relation, symbol))
         for axis in axes_of(graph):
             found[axis].append(_mix("size", self.size(axis.size)))
-            for symbol in axis.size.symbols:
+            for symbol in self.symbols(axis.size):
                 found[symbol].append(_mix("axis", self.atoms[axis], self.size(axis.size, symbol)))
         for node in reversed(list(self.down)):
             here = _mix(context, self.down[node], sorted(up[node]))
@@ -277,7 +306,7 @@ class _Colouring:
             for at, index in zip(attrs.at, node.args[1:], strict=False):
                 found[at.axis].append(_mix(here, at.border, self.down[index]))
         elif isinstance(attrs, Size):
-            for symbol in attrs.symbols:
+            for symbol in self.symbols(attrs):
                 found[symbol].append(_mix(here, self.size(attrs, symbol)))
         elif isinstance(attrs, Random | Member):
             found[Serial(attrs.serial)].append(here)
