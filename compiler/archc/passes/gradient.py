@@ -33,7 +33,8 @@ def gradient(graph: Graph, wrt: Iterable[str] | None = None) -> Graph:
         Port(fresh_name(f"d_{output.name}", taken), Type(output.node.type.dtype, frozenset(flat(output.layout))), output.layout)
         for output in outputs
     )
-    pulls = _pull(graph, chosen, tuple(output.node for output in outputs), ports)
+    run = Run(graph)
+    pulls = _pull(run, chosen, tuple(output.node for output in outputs), ports)
     names: set[str] = set()
     return replace(
         graph,
@@ -43,13 +44,13 @@ def gradient(graph: Graph, wrt: Iterable[str] | None = None) -> Graph:
         ),
         updates=(),
         penalties=(),
+        notes=run.notes,
     )
 
 
-def _pull(graph: Graph, chosen: Iterable[Port], roots: tuple[Node, ...], ports: tuple[Port, ...]) -> tuple[Node, ...]:
+def _pull(run: Run, chosen: Iterable[Port], roots: tuple[Node, ...], ports: tuple[Port, ...]) -> tuple[Node, ...]:
     """The cotangents of the chosen ports for cotangents of the roots."""
-    run = Run(graph)
-    taken = {port.name for port in graph.inputs}
+    taken = {port.name for port in run.graph.inputs}
     seeds = {port.node: node("input", (), fresh_name(f"t_{port.name}", taken), port.type) for port in chosen}
     moved = tangents(roots, seeds, run)
     starts = [

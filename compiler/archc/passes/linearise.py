@@ -25,7 +25,9 @@ def tangents(roots: Iterable[Node], seeds: Mapping[Node, Node], run: Run) -> dic
     found: dict[Node, Node | None] = dict(seeds)
     for current in topological(roots):
         if current not in found:
-            found[current] = _tangent(current, found, run)
+            found[current] = moved = _tangent(current, found, run)
+            if moved is not None:
+                run.moves(current, moved)
     return found
 
 
@@ -95,10 +97,11 @@ def linearise(graph: Graph, wrt: Iterable[str] | None = None) -> tuple[Graph, tu
     ports = tuple(replace(port, name=fresh_name(f"t_{port.name}", taken), role="input") for port in chosen)
     seeds = {port.node: moving.node for port, moving in zip(chosen, ports, strict=True)}
     outputs = results(graph)
-    found = tangents((output.node for output in outputs), seeds, Run(graph))
+    run = Run(graph)
+    found = tangents((output.node for output in outputs), seeds, run)
     names = {output.name for output in (*graph.outputs, *graph.penalties)}
     moving = tuple(
         Output(fresh_name(f"t_{output.name}", names), found[output.node] or build.const(0.0), output.layout) for output in outputs
     )
-    whole = replace(graph, inputs=(*graph.inputs, *ports), outputs=(*graph.outputs, *moving))
+    whole = replace(graph, inputs=(*graph.inputs, *ports), outputs=(*graph.outputs, *moving), notes=run.notes)
     return whole, tuple(port.name for port in ports)

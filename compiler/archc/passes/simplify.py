@@ -14,25 +14,26 @@ from archc.ir import build
 from archc.ir.graph import Graph, Node, carry, node, topological
 from archc.ops.table import OPS
 from archc.passes.base import Keeps, Pass
-from archc.rules.pattern import instantiate, match
+from archc.rules.pattern import heads, instantiate, match, may_match
 from archc.rules.read import Rule, rules
 from archc.rules.structure import rewrites
 
 DEFAULT = frozenset({Keeps.EXACT, Keeps.UP_TO_REASSOCIATION})
 SWEEPS = 12  # of a graph
 STEPS = 24  # of one node in one sweep
+Table = dict[str, list[tuple[tuple[str | None, ...], Rule]]]  # by the operation of the left side: those of its operands, the rule
 
 fired: Counter[str] = Counter()
 """How often each rule has been applied, by name: which rules are alive."""
 
 
 @cache
-def _rules_by_op(keeps: frozenset[Keeps]) -> dict[str, tuple[Rule, ...]]:
-    found: dict[str, list[Rule]] = {}
+def _rules_by_op(keeps: frozenset[Keeps]) -> Table:
+    found: Table = {}
     for rule in rules():
         if rule.keeps in keeps:
-            found.setdefault(rule.left.op, []).append(rule)
-    return {op: tuple(of) for op, of in found.items()}
+            found.setdefault(rule.left.op, []).append((heads(rule.left), rule))
+    return found
 
 
 def simplify(graph: Graph, keeps: Iterable[Keeps] = DEFAULT) -> Graph:
@@ -55,7 +56,7 @@ def simplify(graph: Graph, keeps: Iterable[Keeps] = DEFAULT) -> Graph:
     return graph
 
 
-def _settle(current: Node, by_op: dict[str, tuple[Rule, ...]], settled: set[Node],
+def _settle(current: Node, by_op: Table, settled: set[Node],
             meetings: dict[tuple[str, frozenset[Node]], Node]) -> Node:
     for _ in range(STEPS):
         if current in settled:
@@ -73,13 +74,14 @@ def _settle(current: Node, by_op: dict[str, tuple[Rule, ...]], settled: set[Node
     return current
 
 
-def _step(current: Node, by_op: dict[str, tuple[Rule, ...]]) -> Node | None:
+def _step(current: Node, by_op: Table) -> Node | None:
     for rewrite in rewrites(current.op):
         result = rewrite(current)
         if result is not None and result is not current:
             return result
-    for rule in by_op.get(current.op, ()):
-        if result := apply(rule, current):
+    commutes = current.op in OPS and OPS[current.op].commutes
+    for wanted, rule in by_op.get(current.op, ()):
+        if may_match(wanted, current, commutes) and (result := apply(rule, current)):
             fired[rule.name] += 1
             return result
     return None

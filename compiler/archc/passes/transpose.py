@@ -32,6 +32,7 @@ def transpose(roots: Iterable[tuple[Node, Cotangent]], seeds: Iterable[Node], ru
             parts = call.pulled(current, linear.__contains__, items.pop(current))
         elif current in came:
             ct = total(came.pop(current))
+            run.pulls(current, ct.raw)
             if current.op == "item" and current.args[0].op == call.TANGENT:
                 items.setdefault(current.args[0], {})[current.attrs] = ct  # type: ignore[index]
                 continue
@@ -43,6 +44,8 @@ def transpose(roots: Iterable[tuple[Node, Cotangent]], seeds: Iterable[Node], ru
             continue
         for arg, part in parts:
             came.setdefault(arg, []).append(part)
+            if current in run.spans:
+                run.spans.setdefault(part.raw, run.spans[current])
     return {seed: total(came[seed]) for seed in seeds if seed in came}
 
 

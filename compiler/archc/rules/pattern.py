@@ -63,6 +63,21 @@ def match(pattern: Pattern, node: Node, bound: Binding) -> Iterator[Binding]:
             yield from _match_all(pattern.args, node.args[::-1], bound)
 
 
+def heads(pattern: Operation) -> tuple[str | None, ...]:
+    """The operation that each operand must be; None for any."""
+    return tuple(arg.op if isinstance(arg, Operation) else "const" if isinstance(arg, Literal) else None for arg in pattern.args)
+
+
+def may_match(wanted: tuple[str | None, ...], node: Node, commutes: bool) -> bool:
+    """Whether the operations of a node's operands are those wanted, for most nodes the end of the matter."""
+    args = node.args
+    if len(wanted) != len(args):
+        return False
+    if all(op is None or op == arg.op for op, arg in zip(wanted, args, strict=True)):
+        return True
+    return commutes and all(op is None or op == arg.op for op, arg in zip(wanted, reversed(args), strict=True))
+
+
 def _match_all(patterns: tuple[Pattern, ...], nodes: tuple[Node, ...], bound: Binding) -> Iterator[Binding]:
     if len(patterns) == 1:
         yield from match(patterns[0], nodes[0], bound)

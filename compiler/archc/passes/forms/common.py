@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from archc.check.types import LEADING, Axis
 from archc.ir import build
-from archc.ir.graph import Graph, Node, topological
+from archc.ir.graph import Graph, Node, Notes, topological
 from archc.passes.cotangent import Cotangent, Facts
 
 ZERO = build.const(0.0)
@@ -20,9 +21,34 @@ class Run:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.facts = Facts()
+        self.spans = dict(graph.notes.spans)
+        self.names = dict(graph.notes.names)
+        self._moved: dict[Node, Node] = {}
         self._taken = {axis.name for node in topological(graph.roots) for axis in node.axes}
         self._taken |= {axis.name for port in graph.inputs for axis in port.type.axes}
         self._twins: dict[Axis, Axis] = {}
+
+    def moves(self, node: Node, tangent: Node) -> None:
+        """Notes that a tangent is that of a node, whose name and place its cotangent takes."""
+        self._moved.setdefault(tangent, node)
+        if node in self.spans:
+            parts = [tangent]
+            while parts:
+                part = parts.pop()
+                if part not in self.spans:
+                    self.spans[part] = self.spans[node]
+                    parts.extend(part.args if part.op in ("add", "sub", "neg") else ())
+
+    def pulls(self, tangent: Node, ct: Node) -> None:
+        """Notes that a value is the whole cotangent of what the tangent belongs to: `d_score` of `score`."""
+        node = self._moved.get(tangent)
+        if node in self.names and ct not in self.names:
+            self.names[ct] = f"d_{self.names[node]}"
+
+    @property
+    def notes(self) -> Notes:
+        """The graph's notes and those of the derivative."""
+        return replace(self.graph.notes, spans=self.spans, names=self.names)
 
     def twin(self, axis: Axis) -> Axis:
         """A second index along an axis: same size, a name that the graph does not have."""
