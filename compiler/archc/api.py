@@ -113,6 +113,19 @@ def load(source: str | Path, *, backend: Literal["auto", "torch"] = "auto", **st
     return namespace(source, static)
 
 
+def load_text(text: str, path: str, **static: object) -> Namespace:
+    """As `load`, for a program given as text; its imports are looked for below the folder of `path`. Its classes do not pickle."""
+    from archc.loaded import Namespace
+
+    problems = Problems()
+    with guarded(path):
+        program = sources.load_text(text, path, problems)
+        _check(program, problems)
+    sources.raise_errors(problems, program)
+    assert program is not None
+    return Namespace(program, f"text{blake2b(text.encode(), digest_size=8).hexdigest()}", static)
+
+
 def compile(  # noqa: A001
     source: str | Path,
     out: str | Path,

@@ -15,7 +15,7 @@ EXAMPLES = """examples:
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a .arch file, or a module of the library: std.kan")
     parser.add_argument("-o", "--out", required=True, type=Path, metavar="DIR", help="the package's folder; replaced as a whole")
-    parser.add_argument("--layer", action="append", metavar="NAME", help="only this layer; may be given more than once")
+    parser.add_argument("--layer", dest="layers", action="append", metavar="NAME", help="only this layer; more than once for more")
     add_static(parser)
     parser.add_argument("--target", choices=["torch"], default="torch", help="(torch)")
 
@@ -23,4 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from archc import api
 
-    raise NotImplementedError
+    static = pairs(options.static, "--set")
+    files = api.compile(options.file, options.out, targets=[options.target], static=static, layers=options.layers)
+    print(f"{options.out}: {', '.join(path.name for path in files)}")
+    return 0

@@ -53,9 +53,9 @@ def tensors(module: Module) -> Tensors:
     port, output = inputs[0], graph.outputs[0]
     if not port.layout or not output.layout:
         raise TrainError(f"{module.name} has no axis for the examples in {'its input' if not port.layout else 'its result'}")
-    names = ["*".join(axis.name for axis in dim) or "1" for dim in port.layout]
+    dims = ["*".join(axis.name for axis in dim) or "1" for dim in port.layout]
     sizes = [[_whole(dim, graph.definitions) for dim in layout] for layout in (port.layout, output.layout)]
-    return Tensors(port.name, port.type.dtype, tuple(sizes[0][1:]), tuple(sizes[1][1:]), f"{port.name}[{', '.join(names)}]")
+    return Tensors(port.name, port.type.dtype, tuple(sizes[0][1:]), tuple(sizes[1][1:]), f"{port.name}[{', '.join(dims)}]")
 
 
 def _whole(dim: Sequence[Any], definitions: Sequence[Definition]) -> Any:
@@ -69,7 +69,10 @@ def _whole(dim: Sequence[Any], definitions: Sequence[Definition]) -> Any:
     return size
 
 
-def shaping(wanted: Tensors, shape: tuple[int, ...], layer: str, integer: bool) -> tuple[tuple[int, ...], Callable[[Any], Tensor]]:
+Shape = tuple[int, ...]
+
+
+def shaping(wanted: Tensors, shape: Shape, layer: str, integer: bool) -> tuple[Shape, Callable[[Any], Tensor]]:
     """The shape in which one example is fed, and the function that makes such tensors of arrays [n, *shape].
 
     As it is, where the numbers of dimensions agree; flattened to one; with a channel of one put in front or taken away.
@@ -98,7 +101,7 @@ def shaping(wanted: Tensors, shape: tuple[int, ...], layer: str, integer: bool) 
     return fed, shape_of
 
 
-def arguments(module: Module, wanted: Tensors, fed: tuple[int, ...], outputs: int, given: Mapping[str, Number]) -> dict[str, Number]:
+def arguments(module: Module, wanted: Tensors, fed: Shape, outputs: int, given: Mapping[str, Number]) -> dict[str, Number]:
     """The constructor's arguments: as given, and the sizes that the input's and the result's dimensions decide.
 
     Raises TrainError for one that is unknown, contradicts the data, or has neither value nor default.
@@ -113,21 +116,22 @@ def arguments(module: Module, wanted: Tensors, fed: tuple[int, ...], outputs: in
     result = wanted.result or (1,)
     for size, count, what in [*((s, c, "the data have") for s, c in zip(wanted.input, fed, strict=True)),
                               (result[-1] if len(result) == 1 else 1, outputs, "the loss needs")]:
-        name = _symbol(size)
-        if name in kinds and kinds[name].kind in ("axis", "int"):
-            if found.setdefault(name, count) != count or given.get(name, count) != count:
-                other = given.get(name, found[name])
-                raise TrainError(f"{module.name}({name}={other}) does not fit: {what} {count}")
+        name = symbol(size)
+        if name not in kinds or kinds[name].kind not in ("axis", "int"):
+            continue
+        if found.setdefault(name, count) != count or given.get(name, count) != count:
+            raise TrainError(f"{module.name}({name}={given.get(name, found[name])}) does not fit: {what} {count}")
     values = {name: given.get(name, found.get(name)) for name in kinds}
     missing = [name for name, value in values.items() if value is None and kinds[name].default is None]
     if missing:
-        raise TrainError(f"{module.name} needs {' and '.join(missing)}: add {' '.join(f'--arg {name}=NUMBER' for name in missing)}")
+        flags = " ".join(f"--arg {name}=NUMBER" for name in missing)
+        raise TrainError(f"{module.name} needs {' and '.join(missing)}: add {flags}")
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _symbol(size: Any) -> str:
+def symbol(size: Any) -> str:
     """The name, where a size is nothing but one symbol; else the empty text."""
-    symbols = getattr(size, "symbols", frozenset())
+    symbols: frozenset[str] = getattr(size, "symbols", frozenset())
     return next(iter(symbols)) if len(symbols) == 1 and str(size) in symbols else ""
 
 
