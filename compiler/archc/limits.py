@@ -19,7 +19,7 @@ class Bound:
 
 LIMITS: dict[str, Bound] = {
     "characters": Bound(1_000_000, "a file has at most {value} characters", "move some declarations to a file of their own"),
-    "tokens": Bound(200_000, "a file has at most {value} words and signs", "move some declarations to a file of their own"),
+    "tokens": Bound(100_000, "a file has at most {value} words and signs", "move some declarations to a file of their own"),
     "nesting": Bound(
         200, "expressions, brackets and blocks are nested at most {value} deep", "give a part of it a name of its own"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import archc
 from archc.diagnostics.model import Problems
 from archc.resources import GRAMMAR, folder
 from archc.syntax import tables
@@ -61,7 +63,8 @@ assert parse("fn f(x) { return x }", "x", Problems())
 parse("fn f(x) { return }", "x", Problems())
 print([name for name in ("lark", "numpy", "torch", "networkx", "rich") if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    path = {**os.environ, "PYTHONPATH": str(Path(archc.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=path)
     assert done.stdout.strip() == "[]"
 
 

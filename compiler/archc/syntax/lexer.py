@@ -39,7 +39,7 @@ def lex(text: str, path: str, tables: Tables) -> Lexed:
     out = Lexed()
     tokens, signs = out.tokens, tables.signs
     most_tokens, longest_name = LIMITS["tokens"].value, LIMITS["name"].value
-    match = re.compile(rf"[ \t\r\f]*(?:(?P<NEWLINE>\n)|(?P<COMMENT>\#[^\n]*)|{tables.pattern}|(?P<UNKNOWN>[^ \t\r\f])|$)").match
+    match = re.compile(rf"[ \t\r\f]*(?:(?P<NEWLINE>\n[ \t\r\f\n]*)|(?P<COMMENT>\#[^\n]*)|{tables.pattern}|(?P<UNKNOWN>[^ \t\r\f])|$)").match
     position, line, line_start = 0, 1, 0
     add = tokens.append
     make = Token.__new__
@@ -54,9 +54,9 @@ def lex(text: str, path: str, tables: Tables) -> Lexed:
         if kind == "SIGN":
             kind = signs[word]
         elif kind == "NEWLINE":
-            add(make(Token, "_NL", word, start, line, start - line_start + 1))
-            line += 1
-            line_start = position
+            add(make(Token, "_NL", "\n", start, line, start - line_start + 1))
+            line += word.count("\n")
+            line_start = start + word.rindex("\n") + 1
             continue
         elif kind == "COMMENT":
             word = word.rstrip()

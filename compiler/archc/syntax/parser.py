@@ -140,8 +140,10 @@ class Parser:
                         for index, spread, gap in rule.picks:
                             if gap:
                                 kept += [None] * gap
-                            if spread:
+                            if spread and kept:
                                 kept += kids[index]
+                            elif spread:  # a list grows in place: nothing else holds it
+                                kept = kids[index]
                             else:
                                 kept.append(kids[index])
                         if rule.trailing:
