@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "compiler" / "archc"
 ORDER = ["version", "resources", "diagnostics", "limits", "syntax", "ops", "check", "ir", "rules", "passes", "codegen",
-         "pipelines", "sources", "api", "train", "cli", "__main__"]
+         "pipelines", "sources", "store", "api", "train", "cli", "__main__"]
 HEAVY = ("torch", "sympy", "networkx", "numpy", "triton", "rich")
 LAZY = ["diagnostics", "syntax", "ops", "check", "ir", "rules", "passes", "codegen", "pipelines", "api", "cli"]
 
@@ -39,13 +39,18 @@ def files() -> list[Path]:
 
 
 def folder(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+    return level(path.relative_to(ROOT).parts[0].removesuffix(".py"))
+
+
+def level(name: str) -> str:
+    """`loaded` is the part of `api` that makes classes."""
+    return "api" if name == "loaded" else name
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_one_way(path: Path) -> None:
     own = folder(path)
-    seen = {name.split(".")[1] for name in imports(path, types=own != "train") if name.startswith("archc.")}
+    seen = {level(name.split(".")[1]) for name in imports(path, types=own != "train") if name.startswith("archc.")}
     if own == "runtime":
         assert not seen - {"runtime"}, "emitted packages carry runtime, so it imports nothing of archc"
     elif own == "train":
