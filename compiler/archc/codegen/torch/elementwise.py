@@ -96,6 +96,11 @@ def general(low: Lowering, current: Node) -> Expr:
                 args = [args[0], Expr("maximum", (args[1], literal(1)), (), None, args[1].dtype)]
             return Expr(current.op, tuple(args), (), None, current.type.dtype)
         args = [low.as_tensor(args[0]), *args[1:]]
+    if current.op == "mul":
+        for place, arg in enumerate(current.args):
+            if arg.op == "rsqrt" and low.value(arg.args[0]).is_host and _not_negative(arg.args[0]):
+                root = Expr("sqrt", (low.value(arg.args[0]),), (), None, "float")
+                return make(low, current, "div", [args[1 - place], root], current.type.dtype)
     if len(args) == 2 and current.op in ("and", "or"):
         args = [low.as_tensor(arg) for arg in args]
     if all(arg.is_host for arg in args[:1]) and len(args) == 1:

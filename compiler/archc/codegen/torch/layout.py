@@ -64,6 +64,9 @@ def permute(x: Expr, order: Sequence[Axis | None]) -> Expr:
         if (i, j) == (-2, -1):
             return Expr("matrix_transpose", (x,), (), order, x.dtype)
         return Expr("transpose", (x,), (i, j), order, x.dtype)
+    if len(moved) >= 3 and (move := _one_moves(where)) is not None:
+        i, j = (place - rank for place in move) if x.is_leading else move
+        return Expr("method", (x, literal(i), literal(j)), ("movedim",), order, x.dtype)
     if not x.is_leading:
         return Expr("permute", (x,), (", ".join(map(str, where)),), order, x.dtype)
     # An unknown number of dimensions comes first: swap from the right until the order is reached.
@@ -76,6 +79,16 @@ def permute(x: Expr, order: Sequence[Axis | None]) -> Expr:
             swapped[i], swapped[j] = swapped[j], swapped[i]
             current = permute(current, swapped)
     return current
+
+
+def _one_moves(where: Sequence[int]) -> tuple[int, int] | None:
+    """The place and the target of a dimension whose move alone gives the order."""
+    for source in range(len(where)):
+        rest = [place for place in range(len(where)) if place != source]
+        target = where.index(source)
+        if [*rest[:target], source, *rest[target:]] == list(where):
+            return source, target
+    return None
 
 
 def squeeze(x: Expr) -> Expr:
@@ -151,6 +164,10 @@ def flatten(x: Expr, axes: Sequence[Axis], into: Axis) -> Expr:
     assert x.dims is not None
     if len(axes) == 1:
         return relabel(x, {axes[0]: into})
+    if x.op == "unflatten" and x.dims[(at := x.dims.index(axes[0])):at + len(axes)] == tuple(axes) and len(x.args) == len(axes) + 1:
+        parted = x.args[0].dims
+        if parted is not None and int(str(x.params[0])) % len(parted) == at:
+            return Expr("as", (x.args[0],), (), (*x.dims[:at], into, *x.dims[at + len(axes):]), x.dtype)
     first, last = x.position(axes[0]), x.position(axes[-1])
     at = x.dims.index(axes[0])
     dims = (*x.dims[:at], into, *x.dims[at + len(axes):])

@@ -7,7 +7,7 @@ where every operation can leave them alone (`native`); else they are made one at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from archc.check.sizes import Size
 from archc.check.types import LEADING, Axis, Layout, flat
@@ -16,8 +16,9 @@ from archc.codegen.torch.form import Assign, Expr, Statement
 from archc.codegen.torch.layout import literal, merge, name
 from archc.codegen.torch.names import Names
 from archc.codegen.torch.print import expression
-from archc.ir.graph import Call, Graph, Node, topological, users
+from archc.ir.graph import Call, Graph, Library, Member, Node, topological, users
 
+_VIEWS = frozenset({"unflatten", "unsqueeze", "view", "transpose", "matrix_transpose", "permute", "as", "squeeze"})
 LONGEST = 100  # an expression longer than this is given a name
 
 
@@ -143,6 +144,12 @@ class Lowering:
         self.block.append(Assign((target,), x))
         return name(target, x.dims, x.dtype)
 
+    def bind_below(self, x: Expr, wish: str) -> Expr:
+        """Names what views are taken of, and leaves the views: what reads the value may undo them."""
+        if x.op in _VIEWS and len(expression(x.args[0])) > 12:
+            return replace(x, args=(self.bind_below(x.args[0], wish), *x.args[1:]))
+        return self.bind(x, wish)
+
     def port(self, text: str) -> Expr:
         """An input, with split dimensions taken apart; a name is given to it where more than one place reads it."""
         if text in self.bound_ports:
@@ -196,19 +203,20 @@ class Lowering:
         if many and x.op in ("view", "unsqueeze", "as", "matrix_transpose") and x.args[0].op == "name":
             return x
         wish = self.graph.notes.names.get(current)
-        if many or (wish and not x.is_host) or len(expression(x)) > LONGEST:
+        if many or (wish and not x.is_host):
             return self.bind(x, wish or _default_name(current))
-        return x
+        return self.bind_below(x, _default_name(current)) if len(expression(x)) > LONGEST else x
 
     def shorten(self, current: Node) -> None:
         """Names the longest operands until the line that holds them all is not too long."""
-        args = [arg for arg in dict.fromkeys(current.args) if arg in self.done and self.done[arg].op != "name"]
+        args = [arg for arg in dict.fromkeys(current.args)
+                if arg in self.done and self.done[arg].op != "name" and arg.op != "input"]
         length = {arg: len(expression(self.done[arg])) for arg in args if current.op not in ("item",)}
         while sum(length.values()) > LONGEST - 8 and length:
             longest = max(length, key=lambda arg: length[arg])
             if length.pop(longest) < 12:
                 return
-            self.done[longest] = self.bind(self.done[longest], _default_name(longest))
+            self.done[longest] = self.bind_below(self.done[longest], _default_name(longest))
 
     def again(self, x: Expr, wish: str) -> Expr:
         """An expression that will be written more than once: a name unless it is trivial."""
@@ -249,8 +257,15 @@ def layout_size(dim: Iterable[Axis]) -> Size:
 
 def _default_name(current: Node) -> str:
     """A name for a value that the source does not name."""
+    if current.op == "item" and isinstance(current.args[0].attrs, Member):
+        parts = [part for part in current.args[0].attrs.path.split(".") if not part.isdigit()]
+        return f"{parts[-1]}_result"
+    if current.op == "input":
+        return str(current.attrs).rsplit(".", 1)[-1]
+    if isinstance(current.attrs, Library):
+        return {"contract": "product", "standardise": "normal", "cat": "joined", "softmax": "weights"}.get(current.attrs.kind, "result")
     return {"mul": "product", "add": "total", "sub": "difference", "div": "quotient", "neg": "negative", "read": "taken",
-            "library": "result", "var": "variance", "max": "largest", "min": "smallest", "where": "chosen", "iota": "index",
+            "var": "variance", "max": "largest", "min": "smallest", "where": "chosen", "iota": "index",
             "le": "mask", "lt": "mask", "ge": "mask", "gt": "mask", "eq": "mask", "and": "mask", "or": "mask",
             "ipow": "power", "sum": "total_sum"}.get(current.op, current.op if current.op.isidentifier() else "value")
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from archc.check.sizes import Size
 from archc.check.types import LEADING, Layout
 from archc.codegen.torch import entry, names
+from archc.codegen.torch.factors import small_first
 from archc.codegen.torch.form import Assign, Branch, Do, Expr, Function, NoGrad, Raise, Return, Statement, verify
 from archc.codegen.torch.guards import guard
 from archc.codegen.torch.layout import name
 from archc.codegen.torch.lower import Custom, Lowering, NeedsFlat, Scope
 from archc.codegen.torch.names import Names
+from archc.codegen.torch.norms import norms
 from archc.codegen.torch.recognise import recognise
 from archc.ir.graph import Call, Graph, Library, Node, Port, rewrite, topological
 from archc.ir.module import Method
@@ -20,7 +22,7 @@ from archc.ir.module import Method
 
 def prepared(graph: Graph) -> Graph:
     """The graph in the operations that torch has."""
-    return recognise(guard(graph))
+    return recognise(small_first(norms(guard(graph))))
 
 
 @dataclass
@@ -55,10 +57,10 @@ def method(found: Method, numbers: Mapping[str, str], known: Iterable[str], regi
     train = prepared(found.train)
     other = train if found.eval is found.train else prepared(found.eval)
     by_mode: str | None = None
-    if found.train is not found.eval and _without_dropout(train) == other:
-        other, by_mode = train, "self.training"
-    elif found.train is not found.eval and train == other:
+    if train is not other and _same(train, other):
         other = train
+    elif train is not other and _same(_without_dropout(train), other):
+        other, by_mode = train, "self.training"
     return native_first(lambda native: _method(found, train, other, by_mode, numbers, tuple(known), registry, native))
 
 
@@ -88,6 +90,11 @@ def function(graph: Graph, title: str, registry: Registry) -> Function:
         return Function(title, arguments, "tuple[Tensor, ...]", body)
 
     return native_first(build)
+
+
+def _same(left: Graph, right: Graph) -> bool:
+    """Whether two graphs compute the same: what one of them has read besides makes no difference."""
+    return (left.outputs, left.updates, left.penalties) == (right.outputs, right.updates, right.penalties)
 
 
 def _without_dropout(graph: Graph) -> Graph:
@@ -152,7 +159,15 @@ def _body(graph: Graph, scope: Scope, native: bool) -> list[Statement]:
     body = list(low.block)
     body += _penalties(low, graph)
     body += _updates(low, graph)
-    return [*body, Return(results)] if results else body
+    return _returned(body, results) if results else body
+
+
+def _returned(body: list[Statement], results: tuple[Expr, ...]) -> list[Statement]:
+    """`return value`, without a name for it where that was the last thing made."""
+    last = body[-1] if body else None
+    if len(results) == 1 and isinstance(last, Assign) and results[0].op == "name" and last.targets == (results[0].params[0],):
+        return [*body[:-1], Return((last.value,))]
+    return [*body, Return(results)]
 
 
 def _copies(low: Lowering, graph: Graph) -> None:

@@ -146,6 +146,7 @@ def _raise(statement: Raise, indent: str) -> Iterator[str]:
 
 
 def _wrapped(head: str, value: str, comment: str = "") -> Iterator[str]:
+    """`head value`, on several lines where one is too long: what stands in the last brackets, else what operators join."""
     tail = f"  # {comment}" if comment else ""
     if len(head) + len(value) + len(tail) <= WIDTH:
         yield head + value + tail
@@ -153,31 +154,93 @@ def _wrapped(head: str, value: str, comment: str = "") -> Iterator[str]:
     indent = " " * (len(head) - len(head.lstrip()))
     if tail:
         yield f"{indent}# {comment}"
-    if len(head) + len(value) <= WIDTH:
-        yield head + value
-        return
-    yield head + "("
-    yield from (f"{indent}    {line}" for line in _split(value, WIDTH - len(indent) - 4))
-    yield f"{indent})"
+    yield from fit(head, value, "", indent)
 
 
-def _split(value: str, width: int) -> list[str]:
-    """An expression cut at its outermost operators into lines that fit, as far as that goes."""
-    if len(value) <= width:
-        return [value]
-    depth, cuts = 0, []
+def fit(head: str, value: str, tail: str, indent: str) -> list[str]:
+    """Lines for `head value tail`, indented; inner lines are four further in."""
+    if len(head) + len(value) + len(tail) <= WIDTH:
+        return [head + value + tail]
+    inner = indent + "    "
+    joints = _joints(value)
+    if not joints and (bracket := _last_bracket(value)) is not None:
+        start, end = bracket
+        opened, body, closed = value[:start + 1], value[start + 1:end], value[end:]
+        if len(head) + len(opened) <= WIDTH and body:
+            parts = _parts(body)
+            if len(inner) + len(body) <= WIDTH:
+                lines = [f"{inner}{body}"]
+            elif len(parts) == 1:
+                lines = fit(inner, parts[0], "," * body.endswith(","), inner)
+            else:
+                lines = [line for part in parts for line in fit(inner, part, ",", inner)]
+            return [head + opened, *lines, f"{indent}{closed}{tail}"]
+    if not joints:
+        return [head + value + tail]
+    lines = []
+    for part in _cut(value, joints):
+        lines += fit(inner, part, "", inner)
+    if head.strip() == "" and not tail:
+        return lines
+    if head.strip() == "":
+        lines[-1] += tail
+        return lines
+    return [f"{head}(", *lines, f"{indent}){tail}"]
+
+
+def _depths(value: str) -> Iterator[tuple[int, str, int]]:
+    """Every character outside of strings with its place and depth of brackets."""
+    depth, quote = 0, ""
     for at, char in enumerate(value):
-        depth += char in "([{"
+        if quote:
+            quote = "" if char == quote else quote
+            continue
+        if char in "\"'":
+            quote = char
         depth -= char in ")]}"
-        if depth == 0 and char == " " and value[at + 1:at + 3] in ("+ ", "- ", "* ", "/ ", "@ ", "& ", "| "):
-            cuts.append(at)
-    lines, start, last = [], 0, None
-    for cut in cuts:
-        if last is not None and cut - start > width:
-            lines.append(value[start:last])
-            start = last + 1
-        last = cut
-    if last is not None and len(value) - start > width:
-        lines.append(value[start:last])
-        start = last + 1
-    return [*lines, value[start:]]
+        yield at, char, depth
+        depth += char in "([{"
+
+
+_JOINTS = ((" if ", " else "), (" | ",), (" & ",), (" + ", " - "), (" * ", " / ", " @ ", " % "))
+
+
+def _joints(value: str) -> list[int]:
+    """Where the loosest operators outside of brackets stand."""
+    outer = [at for at, char, depth in _depths(value) if depth == 0 and char == " "]
+    for operators in _JOINTS:
+        found = [at for at in outer if any(value.startswith(operator, at) for operator in operators)]
+        if found:
+            return found
+    return []
+
+
+def _cut(value: str, joints: list[int]) -> list[str]:
+    """The value cut before each operator, neighbours together on a line where they fit."""
+    cuts = [0, *joints, len(value)]
+    parts = [value[a:b].strip() for a, b in zip(cuts, cuts[1:], strict=False)]
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + 1 + len(part) <= WIDTH - 20:
+            lines[-1] += " " + part
+        else:
+            lines.append(part)
+    return lines
+
+
+def _last_bracket(value: str) -> tuple[int, int] | None:
+    """The largest pair of brackets at depth 0, by the length of what it holds."""
+    best: tuple[int, int] | None = None
+    start = -1
+    for at, char, depth in _depths(value):
+        if depth == 0 and char in "([{":
+            start = at
+        elif depth == 0 and char in ")]}" and (best is None or at - start > best[1] - best[0]):
+            best = (start, at)
+    return best
+
+
+def _parts(body: str) -> list[str]:
+    """The arguments inside brackets."""
+    cuts = [-1, *(at for at, char, depth in _depths(body) if depth == 0 and char == ","), len(body)]
+    return [part for a, b in zip(cuts, cuts[1:], strict=False) if (part := body[a + 1:b].strip())]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from archc.check.sizes import Size
 from archc.check.types import LEADING, Axis
@@ -10,14 +11,15 @@ from archc.codegen.torch import layout
 from archc.codegen.torch.affine import same
 from archc.codegen.torch.form import Dims, Expr
 from archc.codegen.torch.lower import Lowering, NeedsFlat
-from archc.codegen.torch.reads import span
-from archc.codegen.torch.windows import Convolution, Window
+from archc.codegen.torch.reads import pad_to, span
+from archc.codegen.torch.windows import Convolution, Transposed, Window
 from archc.ir.graph import Library, Node
 
 
 def contract(low: Lowering, current: Node) -> Expr:
     """sum over the axes that the result lacks of the product of two operands: linear, matmul or einsum."""
-    first, second = (layout.squeeze(low.value(arg)) for arg in current.args)
+    first, second = (layout.squeeze(low.value(arg)) for arg in current.args[:2])
+    bias = layout.squeeze(low.value(current.args[2])) if len(current.args) > 2 else None
     if low.native and any(axis.name == LEADING for axis in (first.axes & second.axes) - current.axes):
         raise NeedsFlat
     if _is_weight(current.args[0]) and not _is_weight(current.args[1]) or _leads(second) and not _leads(first):
@@ -25,9 +27,9 @@ def contract(low: Lowering, current: Node) -> Expr:
     over = (first.axes & second.axes) - current.axes
     batch = first.axes & second.axes & current.axes
     if not batch:
-        found = _linear(low, first, second, over)
-        if found is not None:
-            return found
+        if bias is not None and bias.axes != second.axes - over:
+            first, second = second, first
+        return _linear(low, first, second, over, bias)
     elif not _leads_only(first, second, batch):
         found = _batched(low, first, second, over, batch)
         if found is not None:
@@ -53,8 +55,8 @@ def _kept(x: Expr, axes: frozenset[Axis]) -> list[Axis]:
     return [dim for dim in x.dims if dim is not None and dim in axes]
 
 
-def _linear(low: Lowering, x: Expr, w: Expr, over: frozenset[Axis]) -> Expr | None:
-    """No shared axis is kept: x [.., k] and w [o, k] or [k, o], several k or o flattened to one."""
+def _linear(low: Lowering, x: Expr, w: Expr, over: frozenset[Axis], bias: Expr | None) -> Expr:
+    """No shared axis is kept: x [.., k] and w [o, k] or [k, o], several k or o flattened to one; perhaps plus bias [o]."""
     assert x.dims is not None and w.dims is not None
     inner = _kept(w, over)
     rows, columns = _kept(x, x.axes - over), _kept(w, w.axes - over)
@@ -62,8 +64,6 @@ def _linear(low: Lowering, x: Expr, w: Expr, over: frozenset[Axis]) -> Expr | No
         ordered = _kept(x, over)
         if w.dims[: len(inner)] == tuple(inner) or w.dims[len(w.dims) - len(inner):] == tuple(inner):
             inner = ordered if _adjacent(x, ordered) and not _adjacent(x, inner) else inner
-    if low.native and x.is_leading and not _adjacent_or_last(x, inner):
-        pass
     x = layout.permute(x, (*rows, *inner))
     x, whole = _joined(x, inner)
     transposed = w.dims[: len(inner)] == tuple(inner) and bool(columns)
@@ -72,7 +72,12 @@ def _linear(low: Lowering, x: Expr, w: Expr, over: frozenset[Axis]) -> Expr | No
     w, out = _joined(w, columns)
     assert x.dims is not None
     dims: Dims = (*x.dims[:-1], *([out] if columns else []))
-    if not columns or not rows or transposed:
+    if bias is not None:
+        if transposed:
+            w = layout.permute(w, (out, whole))
+        bias, _ = _joined(layout.permute(bias, columns), columns, out)
+        product = Expr("linear", (x, w, bias), (), dims, "float")
+    elif not columns or not rows or transposed:
         right = w if transposed or not columns else layout.permute(w, (whole, out))
         if not rows and not columns:
             return Expr("function", (x, right), ("torch.dot",), (), "float")
@@ -85,11 +90,6 @@ def _linear(low: Lowering, x: Expr, w: Expr, over: frozenset[Axis]) -> Expr | No
 def _adjacent(x: Expr, axes: Sequence[Axis]) -> bool:
     assert x.dims is not None
     return any(x.dims[i:i + len(axes)] == tuple(axes) for i in range(len(x.dims)))
-
-
-def _adjacent_or_last(x: Expr, axes: Sequence[Axis]) -> bool:
-    assert x.dims is not None
-    return x.dims[len(x.dims) - len(axes):] == tuple(axes)
 
 
 def _joined(x: Expr, axes: Sequence[Axis], into: Axis | None = None) -> tuple[Expr, Axis]:
@@ -154,7 +154,7 @@ def _einsum(low: Lowering, current: Node, x: Expr, y: Expr, over: frozenset[Axis
 # ------------------------------------------------------------------------------------------------ convolutions
 def convolution(low: Lowering, current: Node) -> Expr:
     """F.conv over one to three windows: batch axes flattened to one, groups and channels to the channel dimension."""
-    x, w = (layout.squeeze(low.value(arg)) for arg in current.args)
+    x, w = (layout.squeeze(low.value(arg)) for arg in current.args[:2])
     library = current.attrs
     assert isinstance(library, Library)
     (spec,) = library.options
@@ -172,16 +172,27 @@ def convolution(low: Lowering, current: Node) -> Expr:
     w = _one(w, (*groups, *filters), False)
     w = _one(w, tuple(channels), True)
     assert x.dims is not None
-    count = low.size(_count(groups)) if groups else layout.literal(1)
-    options = _options(low, windows, padding)
-    keyword = options + ([("groups", count)] if groups else [])
+    keyword = _options(low, windows, padding)
+    if groups:
+        keyword.append(("groups", low.size(_count(groups))))
+    bias = (_bias(low, current, [*groups, *filters]),) if len(current.args) > 2 else ()
     extra = tuple(Expr("keyword", (value,), (text,)) for text, value in keyword)
     outs = [window.out for window in windows]
-    target = [*groups, *filters]
+    return _unjoined(low, Expr("convolution", (x, w, *bias, *extra), (f"conv{len(windows)}d", ""), (), "float"), batch,
+                     [*groups, *filters], outs)
+
+
+def _bias(low: Lowering, current: Node, target: Sequence[Axis]) -> Expr:
+    bias = layout.permute(layout.squeeze(low.value(current.args[2])), target)
+    return _joined(bias, target)[0]
+
+
+def _unjoined(low: Lowering, done: Expr, batch: Sequence[Axis], target: Sequence[Axis], outs: Sequence[Axis]) -> Expr:
+    """The result of a convolution with its batch and channel dimensions taken apart."""
     whole = Axis("*".join(map(str, target)), _count(target))
     first = _joined_axis(batch)
     dims = (*([first] if batch else []), whole, *outs)
-    done = Expr("convolution", (x, w, *extra), (f"conv{len(windows)}d", ""), dims, "float")
+    done = replace(done, dims=dims)
     if len(target) > 1:
         done = layout.unflatten(done, whole, target, low.size, lambda _: False)
     elif len(target) == 1:
@@ -190,6 +201,42 @@ def convolution(low: Lowering, current: Node) -> Expr:
         done = Expr("squeeze", (done,), (dims.index(whole),), tuple(dim for dim in dims if dim != whole), "float")
     if len(batch) > 1 and first is not None:
         done = layout.unflatten(done, first, batch, low.size, lambda _: False)
+    return done
+
+
+def transposed(low: Lowering, current: Node) -> Expr:
+    """F.conv_transpose; what it gives too much is cut off, what it lacks is zero."""
+    x, w = (layout.squeeze(low.value(arg)) for arg in current.args[:2])
+    library = current.attrs
+    assert isinstance(library, Library)
+    (spec,) = library.options
+    assert isinstance(spec, Transposed)
+    if low.native and x.is_leading:
+        raise NeedsFlat
+    assert x.dims is not None
+    spreads = sorted(spec.spreads, key=lambda s: x.dims.index(s.axis))  # type: ignore[union-attr]
+    batch, groups = _kept(x, frozenset(spec.batch)), _kept(w, frozenset(spec.groups))
+    channels, filters = _kept(w, frozenset(spec.channels)), _kept(w, frozenset(spec.filters))
+    x = layout.permute(x, (*batch, *groups, *channels, *(spread.axis for spread in spreads)))
+    x = _one(_one_batch(x, batch), (*groups, *channels), len(batch) > 0)
+    w = layout.permute(w, (*groups, *channels, *filters, *(spread.kernel for spread in spreads)))
+    w = _one(_one(w, (*groups, *channels), False), tuple(filters), True)
+    extra = [(s.out.size - s.natural).constant or 0 for s in spreads]
+    padding = [e if 0 <= e < max(s.step, s.dilation) else 0 for e, s in zip(extra, spreads, strict=True)]
+    keyword: list[tuple[str, Expr]] = []
+    for text, values, default in (("stride", [s.step for s in spreads], 1), ("padding", [s.pad for s in spreads], 0),
+                                  ("output_padding", padding, 0), ("dilation", [s.dilation for s in spreads], 1)):
+        if any(value != default for value in values):
+            keyword.append((text, _each(low, [Size.of(value) for value in values])))
+    if groups:
+        keyword.append(("groups", low.size(_count(groups))))
+    arguments = tuple(Expr("keyword", (value,), (text,)) for text, value in keyword)
+    bias = (_bias(low, current, [*groups, *filters]),) if len(current.args) > 2 else ()
+    done = Expr("convolution", (x, w, *bias, *arguments), (f"conv_transpose{len(spreads)}d", ""), (), "float")
+    done = _unjoined(low, done, batch, [*groups, *filters], [s.out for s in spreads])
+    for e, p, s in zip(extra, padding, spreads, strict=True):
+        if e != p:
+            done = pad_to(low, done, s.out, Size.of(e - p))
     return done
 
 

@@ -228,6 +228,13 @@ def _pad(low: Lowering, x: Expr, axis: Axis, before: Size, after: Size, fill: Ex
         "function", (x, Expr("tuple", tuple(pads)), value), ("F.pad",), x.dims, x.dtype)
 
 
+def pad_to(low: Lowering, x: Expr, axis: Axis, more: Size) -> Expr:
+    """An axis with so many zeros more at its end, or so many elements fewer."""
+    if more.constant is not None and more.constant < 0:
+        return _subscript(x, axis, f":{more.constant}")
+    return _pad(low, x, axis, Size.of(0), more, literal(0.0))
+
+
 def _slice(low: Lowering, x: Expr, axis: Axis, start: Size, length: Size, whole: bool) -> Expr:
     """`x[:, start:start + length]`, which stops at the end."""
     assert x.dims is not None

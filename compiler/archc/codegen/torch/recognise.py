@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archc.check.types import Axis
-from archc.codegen.torch.windows import concatenation, convolution, pooling
+from archc.codegen.torch.windows import Convolution, Transposed, concatenation, convolution, pooling, transposed
 from archc.ir import build
-from archc.ir.graph import Graph, Library, Node, carry, node, topological, users
+from archc.ir.graph import Graph, Library, Node, Random, carry, node, topological, users
 from archc.passes.base import Keeps, Pass
 
 
@@ -41,6 +41,10 @@ RECOGNISE = Pass("recognise", "products over shared axes, convolutions, pooling 
 
 
 def _recognised(current: Node, uses: dict[Node, int]) -> Node | None:
+    if current.op == "add":
+        return _with_bias(current, uses)
+    if current.op == "div":
+        return _dropout(current)
     if current.op in ("sum", "mean", "max", "min") and (found := pooling(current)):
         return found
     if current.op == "sum" and current.type.dtype == "float":
@@ -50,6 +54,47 @@ def _recognised(current: Node, uses: dict[Node, int]) -> Node | None:
         return total and build.apply("div", total, build.count_of(current.attrs))
     if current.op == "where":
         return concatenation(current)
+    return None
+
+
+def _with_bias(current: Node, uses: dict[Node, int]) -> Node | None:
+    """A product or convolution plus what has only the axes of its columns or filters: the library adds it on the way."""
+    for product, bias in (current.args, current.args[::-1]):
+        found = product.attrs
+        if not isinstance(found, Library) or uses.get(product, 0) > 1 or len(product.args) != 2 or not bias.axes:
+            continue
+        if found.kind == "contract":
+            first, second = product.args
+            fits = not first.axes & second.axes & product.axes and bias.axes in (first.axes - second.axes, second.axes - first.axes)
+        elif found.kind in ("convolution", "transposed"):
+            spec = found.options[0]
+            assert isinstance(spec, (Convolution, Transposed))
+            fits = bias.axes == frozenset(spec.groups) | frozenset(spec.filters)
+        else:
+            continue
+        if fits and bias.type.dtype == "float":
+            hole = node("input", (), "2", bias.type)
+            return library(found.kind, (*product.args, bias), build.apply("add", found.body, hole), found.options)
+    return None
+
+
+def _dropout(current: Node) -> Node | None:
+    """x * mask / keep with a mask of probability keep = 1 - p: torch's dropout draws the same mask."""
+    product, keep = current.args
+    if product.op != "mul" or keep.axes:
+        return None
+    for x, mask in (product.args, product.args[::-1]):
+        draw = mask.attrs
+        if isinstance(draw, Random) and draw.kind == "bernoulli" and mask.args[0] is keep and frozenset(draw.axes) == x.axes:
+            if keep.op == "sub" and keep.args[0].op == "const" and keep.args[0].attrs == 1.0:
+                p = keep.args[1]
+            elif keep.op == "const" and isinstance(keep.attrs, float):
+                p = build.const(round(1.0 - keep.attrs, 12))
+            else:
+                p = build.apply("sub", build.const(1.0), keep)
+            hole = holes(x)[0]
+            body = build.apply("div", build.apply("mul", hole, mask), keep)
+            return node("library", (x, p), Library("dropout", body, ()), current.type)
     return None
 
 
@@ -202,8 +247,9 @@ def _two(first: Node, second: Node, over: frozenset[Axis]) -> Node:
     both = over & first.axes & second.axes
     if not both:
         return build.apply("mul", first, second)
-    if found := convolution(first, second, both) or convolution(second, first, both):
-        return found
+    for read, weight in ((first, second), (second, first)):
+        if found := convolution(read, weight, both) or transposed(read, weight, both):
+            return found
     if first.axes == second.axes or first.type.dtype != "float" or second.type.dtype != "float":
         return build.reduce("sum", build.apply("mul", first, second), both)
     return library("contract", (first, second), build.reduce("sum", build.apply("mul", *holes(first, second)), both))

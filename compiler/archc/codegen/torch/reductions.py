@@ -9,6 +9,7 @@ from archc.check.types import LEADING, Axis
 from archc.codegen.torch import layout
 from archc.codegen.torch.form import Dims, Expr
 from archc.codegen.torch.lower import Lowering, NeedsFlat
+from archc.codegen.torch.norms import Standardised
 from archc.ir.graph import Library, Node
 from archc.ops.table import OPS
 
@@ -97,18 +98,44 @@ def _joined(axes: Sequence[Axis | None]) -> Axis:
     return Axis("*".join(str(axis) for axis in axes), total)
 
 
-def layer_norm(low: Lowering, current: Node) -> Expr:
-    """Over the last dimensions: F.layer_norm(x, sizes, weight, bias, eps)."""
+def standardise(low: Lowering, current: Node) -> Expr:
+    """F.layer_norm over the last dimensions, F.group_norm where the weight belongs to channels before them."""
     library = current.attrs
     assert isinstance(library, Library)
-    over = library.options[0]
-    assert isinstance(over, tuple)
+    spec = library.options[0]
+    assert isinstance(spec, Standardised)
+    if low.native and any(axis.name == LEADING for axis in spec.over):
+        raise NeedsFlat
     x = layout.squeeze(low.value(current.args[0]))
     assert x.dims is not None
-    if low.native and any(axis.name == LEADING for axis in over):
-        raise NeedsFlat
-    inner = tuple(dim for dim in x.dims if dim in over)
-    x = layout.permute(x, (*(dim for dim in x.dims if dim not in over), *inner))
-    extra = [layout.permute(low.value(arg), inner) if not low.value(arg).is_host else low.value(arg) for arg in current.args[1:]]
-    sizes = [low.size(axis.size) for axis in inner if axis is not None]
-    return Expr("layer_norm", (x, Expr("tuple", tuple(sizes)), *extra), (), x.dims, "float")
+    inner = [dim for dim in x.dims if dim in spec.over]
+    outer = [dim for dim in x.dims if dim not in spec.over]
+    x = layout.permute(x, (*outer, *inner))
+    eps = Expr("keyword", (low.value(current.args[1]),), ("eps",))
+    affine = [layout.squeeze(low.value(arg)) for arg in current.args[2:]]
+    if not spec.grouped or x.is_leading or len(outer) != 2:
+        sizes = [low.size(axis.size) for axis in inner if axis is not None]
+        plain = () if spec.grouped else tuple(layout.permute(arg, inner) for arg in affine)
+        done = Expr("function", (x, Expr("tuple", tuple(sizes)), *plain, eps), ("F.layer_norm",), x.dims, "float")
+        if spec.grouped:
+            order = tuple(dim for dim in x.dims if dim is not None)
+            for op, arg in zip(("mul", "add"), affine, strict=False):
+                done = Expr(op, (done, layout.align(arg, order)), (), order, "float")
+        return done
+    return _grouped(low, x, outer, inner, affine, eps)
+
+
+def _grouped(low: Lowering, x: Expr, outer: Sequence[Axis | None], inner: Sequence[Axis | None], affine: Sequence[Expr],
+             eps: Expr) -> Expr:
+    """x [n, g, k, ...] with weights of [g, k] or [g]: channels are g times k, groups are g."""
+    group, first = outer[1], inner[0]
+    assert group is not None and first is not None
+    channels = [group, first] if first in affine[0].axes else [group]
+    whole = _joined(channels) if len(channels) > 1 else group
+    flat = layout.flatten(x, channels, whole) if len(channels) > 1 else x
+    weights = []
+    for arg in affine:
+        arg = layout.permute(arg, channels)
+        weights.append(layout.flatten(arg, channels, whole) if len(channels) > 1 else arg)
+    done = Expr("function", (flat, low.size(group.size), *weights, eps), ("F.group_norm",), flat.dims, "float")
+    return layout.unflatten(done, whole, channels, low.size, low.infer) if len(channels) > 1 else done

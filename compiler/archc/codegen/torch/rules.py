@@ -29,11 +29,12 @@ RULES: dict[str, Rule] = {
 LIBRARY: dict[str, Rule] = {
     "contract": products.contract,
     "convolution": products.convolution,
+    "transposed": products.transposed,
     "pool": products.pool,
     "cat": products.cat,
     "softmax": reductions.normalise,
     "logsumexp": reductions.reduce,
-    "layer_norm": reductions.layer_norm,
+    "standardise": reductions.standardise,
     "dropout": calls.dropout,
 }
 

@@ -202,7 +202,6 @@ STRUCTURE = {
     "zeros": Spelled("torch.zeros({0*}, dtype={p0}, device={p1})"),
     "clamp": Spelled("{0}.clamp({1}, {2})"),
     # Fused.
-    "layer_norm": Spelled("F.layer_norm({0}, {p0}, {1*})"),
     "dropout": Spelled("F.dropout({0}, {1}, {p0})"),
 }
 

@@ -99,6 +99,88 @@ def convolution(read: Node, weight: Node, over: frozenset[Axis]) -> Node | None:
     return node("library", (source, weight), Library("convolution", body, (options,)), body.type)
 
 
+@dataclass(frozen=True)
+class Spread:
+    """One axis of a transposed convolution: out = step * axis + dilation * kernel - pad."""
+
+    axis: Axis
+    out: Axis
+    kernel: Axis
+    step: int
+    dilation: int
+    pad: int
+
+    @property
+    def natural(self) -> Size:
+        """How many elements the library's transposed convolution gives."""
+        return self.step * (self.axis.size - 1) + self.dilation * (self.kernel.size - 1) + 1 - 2 * self.pad
+
+
+@dataclass(frozen=True)
+class Transposed:
+    spreads: tuple[Spread, ...]
+    batch: tuple[Axis, ...]
+    groups: tuple[Axis, ...]
+    channels: tuple[Axis, ...]
+    filters: tuple[Axis, ...]
+
+
+def transposed(read: Node, weight: Node, over: frozenset[Axis]) -> Node | None:
+    """sum over `over` of x[h = (u + pad - p) / step else 0] * weight as a `transposed` node, or None."""
+    attrs = read.attrs
+    if read.op != "read" or not isinstance(attrs, Read) or not 1 <= len(attrs.at) <= 3 or not _zero_fill(read):
+        return None
+    spreads: list[Spread] = []
+    for at, index in zip(attrs.at, read.args[1:], strict=False):
+        found = _spread(at.axis, index, over) if at.border == "fill" else None
+        if found is None:
+            return None
+        spreads.append(found)
+    source = read.args[0]
+    kernels, outs = frozenset(s.kernel for s in spreads), frozenset(s.out for s in spreads)
+    rest = source.axes - frozenset(s.axis for s in spreads)
+    if len(kernels) != len(spreads) or len(outs) != len(spreads) or not kernels <= weight.axes or outs & weight.axes:
+        return None
+    channels, groups = rest & over & weight.axes, (rest & weight.axes) - over
+    filters = weight.axes - channels - groups - kernels
+    if over - kernels - channels or filters & read.axes or (outs | kernels) & rest:
+        return None
+    options = Transposed(tuple(spreads), *(tuple(sorted(axes, key=str)) for axes in
+                                           (rest - channels - groups, groups, channels, filters)))
+    x, w = node("input", (), "0", source.type), node("input", (), "1", weight.type)
+    body = build.reduce("sum", build.apply("mul", node("read", (x, *read.args[1:]), read.attrs, read.type), w), over)
+    return node("library", (source, weight), Library("transposed", body, (options,)), body.type)
+
+
+def _spread(axis: Axis, index: Node, over: frozenset[Axis]) -> Spread | None:
+    """The index e / step: where e % step == 0 it is e // step, else outside."""
+    step, whole = 1, index
+    if index.op == "where":
+        condition, quotient, outside = index.args
+        if condition.op != "eq" or quotient.op != "floordiv" or outside.op != "const" or not _below_zero(outside):
+            return None
+        rest, zero = condition.args if condition.args[0].op == "mod" else condition.args[::-1]
+        if rest.op != "mod" or zero.op != "const" or zero.attrs != 0 or rest.args != quotient.args:
+            return None
+        divisor = quotient.args[1]
+        if divisor.op != "const" or not isinstance(divisor.attrs, int) or divisor.attrs < 1:
+            return None
+        step, whole = divisor.attrs, quotient.args[0]
+    form = affine(whole)
+    if form is None or len(form.coefficients) != 2 or form.constant.constant is None or form.constant.constant < 0:
+        return None
+    out = [a for a, c in form.coefficients.items() if c.constant == 1 and a not in over]
+    kernel = [(a, -c.constant) for a, c in form.coefficients.items() if c.constant is not None and c.constant < 0 and a in over]
+    if len(out) != 1 or len(kernel) != 1:
+        return None
+    found = Spread(axis, out[0], kernel[0][0], step, kernel[0][1], form.constant.constant)
+    return found if (found.out.size - found.natural).constant is not None else None
+
+
+def _below_zero(current: Node) -> bool:
+    return isinstance(current.attrs, int) and current.attrs < 0
+
+
 def pooling(current: Node) -> Node | None:
     """A mean or sum over the kernels of a windowed read as a `pool` node. The largest in each window stays an `amax` over views:
     the library's max pooling gives the whole derivative to one of several equal elements."""
