@@ -50,6 +50,7 @@ class Grower:
 
     rng: random.Random
     smooth: bool  # nothing whose derivative jumps or is 0 everywhere
+    written: bool  # nothing that the language has no words for
     axes: list[Axis] = field(default_factory=list)
     ports: list[Port] = field(default_factory=list)
     floats: list[Node] = field(default_factory=list)
@@ -92,13 +93,17 @@ class Grower:
         self.port("rest", "float", tuple(missing), "input")
         self.port("inner.weight", "float", tuple(rng.sample(everything, rng.randint(1, 2))), "param")
         self.port("state", "float", tuple(rng.sample(everything, 1)), "buffer")
+        if self.written:
+            # What a layer stores has the sizes of its constructor.
+            stored = {axis.name for port in self.ports[-2:] for axis in flat(port.layout) if axis.size == Size.symbol(axis.name)}
+            self.numbers += sorted(stored - {"k"})
         if rng.random() < 0.5:
             self.port("eps", "float", (), "number")
         if rng.random() < 0.5 and not self.smooth:
             self.port("keep", "bool", tuple(rng.sample(everything, rng.randint(1, 2))), "input")
         if rng.random() < 0.5:
             self.port("token", "int", tuple(rng.sample(everything, 1)), "input")
-        if rng.random() < 0.3:
+        if rng.random() < 0.3 and not self.written:
             self.checks.append(Check(Size.symbol("n"), Size.of(1), "at least", "n is {found}, which is not enough"))
 
     def port(self, name: str, dtype: Any, layout: Layout, role: Any) -> None:
@@ -147,9 +152,12 @@ class Grower:
 
     def step(self) -> None:
         forms = [self.unary, self.binary, self.binary, self.reduction, self.normaliser, self.shift, self.read, self.gather,
-                 self.accumulate, self.choice, self.expand, self.index_value, self.call]
+                 self.choice, self.expand, self.index_value, self.call]
+        if not self.written:
+            forms.append(self.accumulate)
         if not self.smooth:
-            forms += [self.jump, self.random, self.count]
+            forms += [self.jump, self.count]
+            forms += [] if self.written else [self.random]
         self.rng.choice(forms)()
 
     def unary(self) -> None:
@@ -196,7 +204,7 @@ class Grower:
             x = self.within(x, -1.2, 1.2)
         over = self.some_axes(x)
         if op == "sum" and self.rng.random() < 0.2:
-            over |= {self.rng.choice(self.axes)}
+            over |= {self.indexed()}
         if not over:
             return
         m = max(map(abs, self.bounds[x]))
@@ -233,7 +241,9 @@ class Grower:
         if found := self.readable():
             x, axis = found
             border, fill = self.border()
-            self.add(build.read(x, {axis: (self.affine(axis), border)}, fill), self.wider(x, -1.5, 0.0))
+            index = self.affine(axis)
+            index = build.apply("add", index, build.const(1)) if index.op == "iota" else index  # or nothing would move
+            self.add(build.read(x, {axis: (index, border)}, fill), self.wider(x, -1.5, 0.0))
 
     def wider(self, x: Node, *values: float) -> Bounds:
         return min(self.bounds[x][0], *values), max(self.bounds[x][1], *values)
@@ -243,7 +253,7 @@ class Grower:
         if not (found := self.readable()):
             return
         x, axis = found
-        index = self.affine(self.fresh_axis())
+        index = build.apply("sub", self.affine(self.fresh_axis()), build.const(1))
         if self.rng.random() < 0.5:
             index = build.apply("add", index, build.iota(self.fresh_axis()))
         border, fill = self.border()
@@ -286,12 +296,16 @@ class Grower:
             (a, b), (c, d) = self.bounds[x], self.bounds[y]
             self.add(build.apply("where", condition, x, y), (min(a, c), max(b, d)))
 
+    def indexed(self) -> Axis:
+        """An axis whose index may be asked for."""
+        return self.rng.choice([axis for axis in self.axes if axis.name != LEADING or not self.written])
+
     def condition(self) -> Node:
         """On indices, or on raw inputs against a number that none of them is."""
-        axis = self.rng.choice(self.axes)
+        axis = self.indexed()
         op = self.rng.choice(["lt", "le", "eq", "ne", "gt", "ge"])
         if self.rng.random() < 0.6 or self.smooth:
-            other = self.rng.choice([build.iota(self.rng.choice(self.axes)), build.const(1), build.size(axis.size // 2)])
+            other = self.rng.choice([build.iota(self.indexed()), build.const(1), build.size(axis.size // 2)])
             made = build.apply(op, build.iota(axis), other)
         else:
             raw = self.rng.choice([port.node for port in self.ports if port.type.dtype == "float"])
@@ -303,10 +317,10 @@ class Grower:
 
     def expand(self) -> None:
         x = self.pick()
-        self.add(build.expand(x, {self.rng.choice(self.axes)}), self.bounds[x])
+        self.add(build.expand(x, {self.indexed()}), self.bounds[x])
 
     def index_value(self) -> None:
-        axis = self.rng.choice(self.axes)
+        axis = self.indexed()
         made = self.affine(axis) if axis.name != LEADING else build.iota(axis)
         if self.rng.random() < 0.3:
             made = build.apply("mod", made, build.const(3))
@@ -388,12 +402,16 @@ class Grower:
             outputs.append(self.output("mask", self.bools[-1]))
         state = next(port for port in self.ports if port.role == "buffer")
         update = self.pick()
-        update = build.reduce("sum", update, update.axes - state.type.axes)
+        update = build.apply("add", build.reduce("sum", update, update.axes - state.type.axes), state.node)
         updates = (Update("state", update),) if rng.random() < 0.5 else ()
         extra = self.pick()
         penalty = build.reduce("mean", extra, extra.axes) if extra.axes else extra
         penalties = (Output("penalty", penalty, ()),) if rng.random() < 0.3 else ()
         roots = [*(o.node for o in outputs), *(u.node for u in updates), *(p.node for p in penalties)]
+        if self.written:
+            read = {current for current in topological(roots) if current.op == "input"}
+            kept = {"state"} if updates else set()
+            self.ports = [port for port in self.ports if port.role == "input" or port.node in read or port.name in kept]
         spans, names = {}, {}
         for i, value in enumerate(topological(roots)):
             if rng.random() < 0.7:
@@ -404,10 +422,11 @@ class Grower:
                      tuple(self.definitions), tuple(self.checks), Notes(spans, names))
 
 
-def random_graph(rng: random.Random, steps: int = 12, *, smooth: bool = False, leading: bool | None = None) -> Graph:
+def random_graph(rng: random.Random, steps: int = 12, *, smooth: bool = False, leading: bool | None = None,
+                 written: bool = False) -> Graph:
     """A graph of about so many operations. `smooth`: of operations whose derivatives are continuous, without draws.
-    `leading`: whether inputs have leading dimensions `...`; by default, now and then."""
-    grower = Grower(rng, smooth)
+    `leading`: whether inputs have leading dimensions `...`; by default, now and then. `written`: of what `.arch` has words for."""
+    grower = Grower(rng, smooth, written)
     grower.frame(rng.random() < 0.2 if leading is None else leading)
     for _ in range(steps):
         grower.step()

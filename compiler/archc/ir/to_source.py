@@ -192,7 +192,7 @@ class _Body:
     def meant(self, meant: Node) -> Text:
         """An operation without a name in the language, by its meaning."""
         for inner in topological([meant]):
-            if inner not in self.written:
+            if inner not in self.written and inner.op not in ("call", "member"):
                 self.written[inner] = self.node(inner)
         return self.written[meant]
 
@@ -261,6 +261,8 @@ class _Layer:
         doc = [f"# {line}".rstrip() for line in self.graph.notes.doc.splitlines()]
         head = f"layer {self.name}({', '.join(parameters)}) {{"
         signature = f"    forward({', '.join(inputs)}) -> {results} {{"
+        if len(signature) > _WIDTH:
+            signature = f"    forward({', '.join(inputs)})\n            -> {results} {{"
         return "\n".join([*doc, head, *stored, signature, *(f"        {line}" for line in body.lines), "    }", "}"])
 
     def parameters(self, names: _Names) -> list[str]:
@@ -406,7 +408,9 @@ class _Layer:
         for port in call.body.inputs:
             dims = []
             for axis in flat(port.layout):
-                dims.append(axes.setdefault(axis, axes.get(axis) or names.fresh(axis.name)))
+                if axis not in axes:
+                    axes[axis] = LEADING if axis.name == LEADING else names.fresh(axis.name)
+                dims.append(axes[axis])
                 if axis.size == Size.symbol(next(iter(axis.size.symbols), "")):
                     symbols.setdefault(str(axis.size), f"|{axes[axis]}|")
             inputs.append(f"{ports[port]}[{', '.join(dims)}]{_dtype(port)}")
