@@ -11,7 +11,7 @@ from archc.check.sizes import Size
 from archc.check.types import Axis, Type
 from archc.diagnostics.model import CompilerBug
 from archc.ir import build
-from archc.ir.graph import Graph, Node, Output, Port, node, topological
+from archc.ir.graph import Call, Graph, Node, Output, Port, node, topological
 from archc.ir.text import parse
 from archc.passes.base import Keeps, Pass, Step, run
 from archc.passes.gradient import gradient
@@ -92,6 +92,25 @@ def test_a_thousand_nodes_take_no_second(make: object) -> None:
     result = simplify(graph)
     assert time.perf_counter() - started < 1.0
     assert simplify(result).roots == result.roots, "simplifying again changes nothing"
+
+
+def test_the_graphs_of_a_call_are_simplified_too() -> None:
+    text = """graph f(x: float[n])
+      fn $0 wrt a {
+        graph own(a: float[n])
+          %y = mul %a, BODY : float[n]
+          return y[n] = %y
+        graph own_grad(a: float[n], dy: float[n])
+          %g = mul %dy, %a : float[n]
+          return a[n] = %g
+      }
+      %c = call $0 %x : float
+      %y = item 0 %c : float[n]
+      return y[n] = %y
+    """
+    graph = run(parse(text.replace("BODY", "1.0")), [SIMPLIFY])
+    body = next(n.attrs.body for n in topological(graph.roots) if isinstance(n.attrs, Call))
+    assert body.outputs[0].node is body.inputs[0].node
 
 
 def test_updates_and_penalties_are_rewritten_too() -> None:

@@ -7,10 +7,11 @@ no file: whoever wants times gives a clock, whoever wants dumps gives a function
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import wraps
 
 from archc.diagnostics.model import CompilerBug
-from archc.ir.graph import Graph
+from archc.ir.graph import Call, Graph, node, rewrite, topological
 from archc.ir.verify import verify as verify_graph
 from archc.rules.keeps import Keeps
 
@@ -38,6 +39,20 @@ class Step:
 
 Oracle = Callable[[Graph, Graph], str | None]
 """Evaluates two graphs and says in a sentence how they differ; None where they agree."""
+
+
+def also_in_calls(transform: Callable[[Graph], Graph]) -> Callable[[Graph], Graph]:
+    """The transformation, applied to the bodies and derivatives of calls as well."""
+
+    @wraps(transform)
+    def deep(graph: Graph) -> Graph:
+        calls = dict.fromkeys(n.attrs for n in topological(graph.roots) if isinstance(n.attrs, Call))
+        if calls:
+            new = {call: replace(call, body=deep(call.body), vjp=deep(call.vjp)) for call in calls}
+            graph = rewrite(graph, lambda n: node(n.op, n.args, new[n.attrs], n.type) if isinstance(n.attrs, Call) else None)
+        return transform(graph)
+
+    return deep
 
 
 def run(

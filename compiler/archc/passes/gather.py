@@ -13,7 +13,7 @@ from archc.check.sizes import Size
 from archc.check.types import Axis
 from archc.ir import build
 from archc.ir.graph import Accumulate, Graph, Node, rewrite
-from archc.passes.base import Keeps, Pass
+from archc.passes.base import Keeps, Pass, also_in_calls
 from archc.rules.integers import as_node, index_of, polynomial, split
 from archc.rules.structure import Places, places_of
 
@@ -144,6 +144,7 @@ def pushed(v: Node, at: Places) -> Node:
     return result
 
 
+@also_in_calls
 def run(graph: Graph) -> Graph:
     return rewrite(graph, gather)
 
