@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archc.check.sizes import Size
-from archc.check.typed import Apply, AxisIndex, Const, Expand, ReadAt, SizeValue, Term
+from archc.check.typed import Apply, AxisIndex, Const, Expand, ReadAt, SizeValue, Step, Term
 
 Interval = tuple[Size, Size]  # lowest and highest value, both reached or not
 
@@ -14,7 +14,7 @@ def interval(term: Term) -> Interval | None:
         return Size.of(term.value), Size.of(term.value)
     if isinstance(term, SizeValue):
         return term.size, term.size
-    if isinstance(term, AxisIndex):
+    if isinstance(term, (AxisIndex, Step)):
         return Size.of(0), term.axis.size - 1
     if isinstance(term, Expand):
         return interval(term.arg)

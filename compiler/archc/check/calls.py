@@ -10,7 +10,7 @@ from archc.check import axes as axis_rules
 from archc.check import binding, expressions, initial, layers, statements, units
 from archc.check.frame import INITIALISERS, Frame, Stop
 from archc.check.sizes import Size
-from archc.check.terms import apply, as_term, axis_index, const, describe, is_term
+from archc.check.terms import apply, as_term, axis_index, const, describe, expand, is_term
 from archc.check.typed import Draw, MemberCall, ReadAt, Reduction, Term
 from archc.check.types import Axis, Type
 from archc.check.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, LayerClass, OpRef, SizeVal, Value
@@ -276,9 +276,7 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
                 callee.values[entry.name.name] = value
         elif argument is not None:
             given[entry.name.name] = expressions.term(argument.value, frame)
-        elif entry.default is not None:
-            given[entry.name.name] = expressions.term(entry.default, callee)
-        else:
+        elif entry.default is None:
             frame.fail(
                 codes.MISSING_ARGUMENT, expr.span, name=entry.name.name, callee=fn.name.name, also=[(entry.span, "declared here")]
             )
@@ -298,6 +296,7 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
             terms = statements.custom_gradient(fn, inputs, bound.arguments, callee)
         else:
             callee.values.update(bound.arguments)
+            _defaults(inputs, given, callee, splits)
             terms = statements.results_of(fn, callee)
         if all(is_term(t) or isinstance(t, (int, float, bool, SizeVal, AxisRef)) for t in terms):
             values = [as_term(t, expr.span, callee) for t in terms]
@@ -309,6 +308,17 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
     if not fn.results and all(isinstance(t, (int, float)) for t in terms):
         return list(terms)
     return [term for term, _ in left]
+
+
+def _defaults(inputs: Sequence[tree.Input], given: Mapping[str, Term], callee: Frame, splits: axis_rules.Splits) -> None:
+    """Inputs that the call left out, at their default: repeated along the axes that they state."""
+    for entry in inputs:
+        if entry.name.name not in given and entry.default is not None:
+            term = expressions.term(entry.default, callee)
+            if term.type.dtype == "int" and (entry.dtype is None or entry.dtype.name == "float"):
+                term = apply("to_float", [term], entry.default.span, callee)
+            layout = axis_rules.layout(callee, entry.dims or (), splits)
+            callee.values[entry.name.name] = expand(term, frozenset(axis for dim in layout for axis in dim))
 
 
 def check_dtypes(inputs: Sequence[tree.Input], given: Mapping[str, Term], frame: Frame, span: Span) -> None:
@@ -361,10 +371,8 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
     context.calls.append(expr.span)
     context.layers.append(key)
     try:
-        for entry in inputs:
-            if entry.name.name not in given and entry.default is not None:
-                callee.values[entry.name.name] = expressions.term(entry.default, callee)
         callee.values.update(bound.arguments)
+        _defaults(inputs, given, callee, owner.splits)
         terms = [as_term(t, expr.span, callee) for t in statements.results_of(fn, callee)]
         results = fn.results or (tree.Result(None, None, inputs[0].name, None, fn.span),) if inputs else fn.results
         left = binding.leave(bound, terms, results, inputs, owner.splits)

@@ -57,7 +57,7 @@ def evaluate(expr: tree.Expr, frame: Frame) -> Value:
         case tree.Number() | tree.Bool() | tree.String():
             return expr.value
         case tree.Name():
-            return frame.find(expr)
+            return frame.element(frame.find(expr), expr.span)
         case tree.SizeOf(axis):
             return _size_of(axis, frame)
         case tree.ListOf(items):
@@ -166,14 +166,15 @@ def _power(a: Term, b: Term, exponent: Value, span: Span, frame: Frame) -> Term:
 
 
 def _bracketed(expr: tree.Bracketed, frame: Frame) -> Value:
-    base = evaluate(expr.base, frame)
+    # A read may name the scanned axis of a loop: its operand is the whole value, not the element.
+    base = frame.find(expr.base) if isinstance(expr.base, tree.Name) else evaluate(expr.base, frame)
     if isinstance(base, (OpRef, BuiltinRef, FnRef, Instance)):
         return Bound(base, expr.items, expr.span)
     if isinstance(base, tuple):
         return _item(base, expr, frame)
     if isinstance(base, AxisRef):
         frame.fail(codes.AXIS_INDEXED, expr.span, name=base.name)
-    return reads.read(as_term(base, expr.base.span, frame), expr, frame)
+    return frame.element(reads.read(as_term(base, expr.base.span, frame), expr, frame), expr.span)
 
 
 def _item(items: tuple[Value, ...], expr: tree.Bracketed, frame: Frame) -> Value:

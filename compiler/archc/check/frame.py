@@ -144,6 +144,14 @@ class Frame:
             return BuiltinRef(name.name)
         self.fail(codes.UNKNOWN_NAME, name.span, name=name.name, names=sorted(self.visible()))
 
+    def element(self, value: Value, span: Span) -> Value:
+        """The value as this scope sees it: in the body of a loop, its element at the step."""
+        return self.parent.element(value, span) if self.parent else value
+
+    def index_of(self, chain: Dim) -> Term | None:
+        """The step of the loop over an axis, in the body of that loop."""
+        return self.parent.index_of(chain) if self.parent else None
+
     def visible(self) -> set[str]:
         """Every name that would be found, for suggestions."""
         names = set(self.values) | set(self.axes) | set(self.file.scope) | BUILTINS | {name for name, _ in LANGUAGE_NAMES}

@@ -12,7 +12,7 @@ from archc.syntax import tree
 from archc.syntax.parse import parse
 
 Resolve = Callable[[str, str], "tuple[str, str] | Kind | None"]
-"""(dotted name, path of the importing file) -> (path, text) of the imported file; or what is wrong; or None where that was said."""
+"""(dotted name, path of the importing file) -> (path, text) of the imported file; what is wrong; None where that was said."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,7 +78,7 @@ def _policy(item: tree.BracketItem, frame: Frame) -> tuple[Policy, Term | None]:
     if border.kind == "by":
         assert border.value is not None
         name = expressions.static(border.value, frame, "the border of a read")
-        if name not in BORDERS:
+        if not isinstance(name, str) or name not in BORDERS:
             frame.fail(codes.UNKNOWN_BORDER, border.value.span, name=name, borders=sorted(BORDERS))
         policy: Policy = BORDERS[name]  # type: ignore[assignment]
         return policy, const(0, border.span) if policy == "fill" else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from archc.check import axes as axis_rules
-from archc.check import calls, expressions
+from archc.check import calls, expressions, scans
 from archc.check.frame import Context, Frame, Stop
 from archc.check.terms import apply, as_term, expand, is_term
 from archc.check.typed import Body, CustomCall, Function, Reduction, Ref, TensorInput, TensorResult, Term
@@ -121,12 +121,12 @@ def _statement(statement: tree.Statement, frame: Frame, block: Block) -> None:
                 frame.fail(codes.PENALTY_NOT_SCALAR, value.span, found=frame.show(term.type))
             path = f"{frame.path}.{name.name}" if frame.path else name.name
             frame.context.penalties.append((path, term))
-        case tree.Scan(span=span):
-            frame.fail(codes.NOT_SUPPORTED, span, what="`scan`")
+        case tree.Scan():
+            scans.scan(statement, frame, block)
         case tree.Store(span=span):
             frame.fail(codes.STORE_IN_BODY, span)
-        case tree.State(span=span) | tree.Yield(span=span) | tree.Finally(span=span):
-            frame.fail(codes.OUTSIDE_SCAN, span)
+        case tree.State() | tree.Yield() | tree.Finally():
+            scans.statement(statement, frame)
 
 
 def _branch(body: Sequence[tree.Statement], frame: Frame, block: Block) -> None:
@@ -203,7 +203,8 @@ def _sum_of_axes(expr: tree.Expr, frame: Frame, inside: bool = False) -> list[Di
 def _for(statement: tree.For, frame: Frame, block: Block) -> None:
     """Unrolled over a static list: each turn is a block; names from outside are carried from turn to turn."""
     if statement.items is None:
-        frame.fail(codes.OUTSIDE_SCAN, statement.span)
+        scans.inner_loop(statement, frame, block)
+        return
     items = expressions.evaluate(statement.items, frame)
     if not isinstance(items, tuple):
         what = "an axis is looped over inside `scan` only" if isinstance(items, AxisRef) else "a list is needed"

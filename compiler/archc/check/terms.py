@@ -36,7 +36,7 @@ def as_term(value: Value, span: Span, frame: Frame) -> Term:
         known = value.size.constant
         return const(known, span) if known is not None else SizeValue(value.size, INT, span)
     if isinstance(value, AxisRef):
-        return axis_index(value.chain, span)
+        return frame.index_of(value.chain) or axis_index(value.chain, span)
     if is_term(value):
         return value  # type: ignore[return-value]
     frame.fail(codes.NOT_A_VALUE, span, what=describe(value))

@@ -106,6 +106,50 @@ class Draw:
 
 
 @dataclass(frozen=True, eq=False)
+class Step:
+    """The index of the step of a loop, in its body."""
+
+    axis: Axis
+    type: Type
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class StateRef:
+    """A state of a loop at the beginning of a step, in its body."""
+
+    name: str
+    type: Type
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """A scan, or a `for` over an axis in it. The terms of its body read its `step` and `states`; one that reads neither is
+    computed before it. `nexts` are the states at the end of a step, `yields` what the step gives."""
+
+    axis: Axis
+    reverse: bool
+    step: Step
+    states: tuple[StateRef, ...]
+    starts: tuple[Term, ...]
+    nexts: tuple[Term, ...]
+    yields: tuple[Term, ...]
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class LoopResult:
+    """What a loop gives: the last value of its `index`th state, or its `index`th yield along the scanned axis."""
+
+    loop: Loop
+    index: int
+    final: bool
+    type: Type
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
 class CustomCall:
     """A fn with a derivative of its own, as a unit: its inputs in order, and the result of which this is the `index`th."""
 
@@ -137,7 +181,9 @@ class MemberCall:
     group: object = field(default_factory=object)
 
 
-Term = Union[Const, SizeValue, AxisIndex, Ref, Apply, Reduction, ReadAt, Expand, Draw, CustomCall, MemberCall]
+Term = Union[
+    Const, SizeValue, AxisIndex, Ref, Apply, Reduction, ReadAt, Expand, Draw, Step, StateRef, LoopResult, CustomCall, MemberCall
+]
 
 
 @dataclass(frozen=True)

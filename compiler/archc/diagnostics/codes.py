@@ -34,7 +34,7 @@ CHARACTER = declare(
 )
 UNCLOSED_STRING = declare(
     "unclosed-string", "A string is not closed on its line",
-    title="this string does not end on its line", hint="close it with '\"'",
+    title="a string does not end on its line", here="has no partner", hint="a string begins and ends with '\"' on one line",
 )
 QUOTES = declare(
     "quotes", "A string stands in single quotes",
@@ -405,6 +405,13 @@ UNKNOWN_STATIC = declare("unknown-static", "A static choice is set that the laye
                          title="'{layer}' has no static parameter '{name}'", near=("name", "names"))
 STATIC_MISSING = declare("static-missing", "A static parameter without a default is not set", title="'{layer}' needs a value for '{name}'",
                          here="has no default", hint="set it: --set {name}=..., or {name}=... in archc.load")
+SCAN_SPLIT = declare("scan-split", "A split axis is scanned", title="'{name}' is split, and a loop runs along one axis", here="in this loop",
+                     hint="read the value along a new axis of that size, and scan it")
+SCAN_WITHOUT_STATE = declare("scan-without-state", "A loop carries nothing from step to step", title="this loop has no state", here="carries nothing",
+                             hint="without a state there is no order: write the expression without a loop")
+RETURN_IN_SCAN = declare("return-in-scan", "A body of a loop returns", title="a loop gives its values by yield and finally", here="returns inside")
+STATE_HAS_AXIS = declare("state-has-axis", "A state has the axis that is scanned", title="a state cannot have the scanned axis '{name}'",
+                         here="carried along '{name}'", hint="yield gives '{name}' back")
 NOT_SUPPORTED = declare("not-supported", "A construct that this version does not compile yet", title="{what} is not supported yet", here="used here",
                         exit="limit")
 # fmt: on

@@ -109,7 +109,24 @@ class Library:
     options: tuple[object, ...] = ()
 
 
-Attrs = Union[None, str, int, float, bool, Size, Axis, frozenset[Axis], Read, Accumulate, Random, Call, Member, Library]
+@dataclass(frozen=True)
+class Scan:
+    """attrs of `scan`, a sequential loop along `axis`; results are `item` nodes: the last states, then the yields.
+
+    args: the `states` starts, then `sequences` operands that have the axis, then constants of the loop. `body` has these as its
+    inputs in this order (a sequence as its element, without the axis), and then, if `step`, an int input that is the step.
+    Its outputs are the states after the step, then what the step yields; a yield comes out with the axis.
+    """
+
+    axis: Axis
+    reverse: bool
+    states: int
+    sequences: int
+    step: bool
+    body: Graph
+
+
+Attrs = Union[None, str, int, float, bool, Size, Axis, frozenset[Axis], Read, Accumulate, Random, Call, Member, Scan, Library]
 
 
 class Node:

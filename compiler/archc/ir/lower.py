@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from archc.check import typed
 from archc.check.sizes import Size
 from archc.check.typed import Term
-from archc.check.types import Axis, Type, dim_size
+from archc.check.types import Axis, Layout, Type, dim_size, layout_of
+from archc.diagnostics.model import CompilerBug
 from archc.ir import build, module
-from archc.ir.graph import Call, Check, Definition, Graph, Member, Node, Notes, Output, Port, Update, node, topological
+from archc.ir.graph import Call, Check, Definition, Graph, Member, Node, Notes, Output, Port, Scan, Update, node, topological
 from archc.syntax.tree import Span
 
 
@@ -209,6 +210,67 @@ def _symbols(graph: Graph) -> set[str]:
     return found
 
 
+def _by_name(type_: Type) -> Layout:
+    return layout_of(sorted(type_.axes, key=lambda axis: axis.name))
+
+
+LEAVES = (typed.Const, typed.SizeValue, typed.AxisIndex)
+
+
+class _Surroundings:
+    """What the body of a loop reads from outside: whole sequences at the step, and constants."""
+
+    def __init__(self, loop: typed.Loop, arguments: Callable[[Term], Iterator[Term]]) -> None:
+        own = {id(loop.step), *(id(state) for state in loop.states)}
+        roots = (*loop.nexts, *loop.yields)
+        inside = _depending(roots, own, arguments)
+        self.sequences: list[tuple[typed.ReadAt, Term]] = []
+        self.constants: list[Term] = []
+        self.step = False
+        seen: set[int] = set()
+        stack: list[Term] = list(reversed(roots))
+        while stack:
+            term = stack.pop()
+            if id(term) in seen:
+                continue
+            seen.add(id(term))
+            if isinstance(term, LEAVES):
+                continue  # made anew inside: cheaper than carried in
+            if id(term) not in inside:
+                self.constants.append(term)
+            elif id(term) in own:
+                self.step |= term is loop.step
+            elif isinstance(term, typed.ReadAt) and _at_step(term, loop) and id(term.arg) not in inside:
+                self.sequences.append((term, term.arg))
+            else:
+                stack.extend(reversed(list(arguments(term))))
+        self.outside: tuple[Term, ...] = (*loop.starts, *(whole for _, whole in self.sequences), *self.constants)
+
+
+def _at_step(term: typed.ReadAt, loop: typed.Loop) -> bool:
+    """Whether a read takes the element of the step and nothing else."""
+    return len(term.at) == 1 and term.at[0][0] == loop.axis and term.at[0][1] is loop.step and term.fill is None
+
+
+def _depending(roots: Sequence[Term], own: set[int], arguments: Callable[[Term], Iterator[Term]]) -> set[int]:
+    """The terms that read the step or a state of a loop, directly or not."""
+    inside: set[int] = set(own)
+    done: set[int] = set(own)
+    stack: list[tuple[Term, bool]] = [(root, False) for root in roots]
+    while stack:
+        term, ready = stack.pop()
+        if id(term) in done:
+            continue
+        if not ready:
+            stack.append((term, True))
+            stack.extend((arg, False) for arg in arguments(term))
+            continue
+        done.add(id(term))
+        if any(id(arg) in inside for arg in arguments(term)):
+            inside.add(id(term))
+    return inside
+
+
 @dataclass
 class _Lowering:
     """Nodes of terms already lowered, by identity, and the notes gathered on the way."""
@@ -222,6 +284,8 @@ class _Lowering:
     names: dict[Node, str] = field(default_factory=dict)
     groups: dict[int, Node] = field(default_factory=dict)
     members: int = 0
+    loops: dict[int, Node] = field(default_factory=dict)
+    surroundings: dict[int, _Surroundings] = field(default_factory=dict)
 
     def __call__(self, term: Term) -> Node:
         stack: list[tuple[Term, bool]] = [(term, False)]
@@ -252,6 +316,8 @@ class _Lowering:
                     yield fill
             case typed.MemberCall(args=args, inlined=inlined):
                 yield from (inlined,) if self.inline else args
+            case typed.LoopResult(loop=loop):
+                yield from self.around(loop).outside
 
     def make(self, term: Term) -> Node:
         match term:
@@ -276,10 +342,58 @@ class _Lowering:
                 return build.expand(self.done[id(arg)], axes)
             case typed.Draw(kind=kind, args=args, axes=order, serial=serial):
                 return build.random(kind, (self.done[id(arg)] for arg in args), order, serial)
+            case typed.LoopResult(loop=loop, index=index, final=final, type=type_):
+                return build.item(self.loop(loop), index if final else len(loop.states) + index, type_)
+            case typed.Step() | typed.StateRef():
+                raise CompilerBug(f"a {term.__class__.__name__} outside of its loop at {term.span}")
             case typed.CustomCall():
                 return self.custom(term)
             case typed.MemberCall():
                 return self.done[id(term.inlined)] if self.inline else self.member(term)
+
+    def around(self, loop: typed.Loop) -> _Surroundings:
+        """What a loop's body reads from outside; found once."""
+        if id(loop) not in self.surroundings:
+            self.surroundings[id(loop)] = _Surroundings(loop, self.arguments)
+        return self.surroundings[id(loop)]
+
+    def loop(self, loop: typed.Loop) -> Node:
+        """The `scan` node of a loop; the terms around it are lowered already."""
+        if id(loop) in self.loops:
+            return self.loops[id(loop)]
+        around = self.around(loop)
+        body = _Lowering(self.inline, self.order)
+        ports: list[Port] = []
+        elements: dict[int, Node] = {}
+
+        def port(name: str, term: Term, type_: Type) -> None:
+            ports.append(Port(name, type_, _by_name(type_)))
+            body.done[id(term)] = ports[-1].node
+
+        for position, state in enumerate(loop.states):
+            port(f"state{position}", state, state.type)
+        wholes: dict[int, Term] = {}
+        for element, whole in around.sequences:
+            if id(whole) not in wholes:
+                wholes[id(whole)] = whole
+                port(f"element{len(wholes) - 1}", element, element.type)
+                elements[id(whole)] = ports[-1].node
+            body.done[id(element)] = elements[id(whole)]
+        for position, term in enumerate(around.constants):
+            port(f"outer{position}", term, self.done[id(term)].type)
+        if around.step:
+            port("step", loop.step, loop.step.type)
+        results = [body(term) for term in (*loop.nexts, *loop.yields)]
+        outputs = tuple(
+            Output(f"out{k}", n, layout_of(sorted(n.axes, key=lambda axis: axis.name))) for k, n in enumerate(results)
+        )
+        graph = Graph("step", tuple(ports), outputs, notes=Notes(body.spans, body.names))
+        args = [self.done[id(term)] for term in (*loop.starts, *wholes.values(), *around.constants)]
+        attrs = Scan(loop.axis, loop.reverse, len(loop.states), len(wholes), around.step, graph)
+        found = node("scan", args, attrs, Type("float"))
+        self.spans.setdefault(found, loop.span)
+        self.loops[id(loop)] = found
+        return found
 
     def custom(self, term: typed.CustomCall) -> Node:
         call = self.groups.get(id(term.group))
@@ -308,7 +422,7 @@ class _Lowering:
                 self.names.setdefault(self.done[id(term)], name)
 
     def reached(self, roots: Sequence[Node], inputs: set[str], more: Iterable[str]) -> tuple[Port, ...]:
-        """The ports besides the method's inputs that the roots read, and buffers that are updated; as the source declares them."""
+        """The ports besides the method's inputs that the roots read, and updated buffers; as the source declares them."""
         names = {current.attrs for current in topological(roots) if current.op == "input"} | set(more)
         place = {path: position for position, path in enumerate(self.order)}
         ports = [port for path, port in self.refs.items() if path in names and path not in inputs]

@@ -1,0 +1,183 @@
+"""`scan t { ... }`: sequential loops with explicit states, and `for j { ... }` inside them.
+
+In the body a value that has the scanned axis means its element at this step, and the axis as a value is the step. The terms of a
+body are terms like others, over the step and the states; what depends on neither is computed outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archc.check import axes as axis_rules
+from archc.check import expressions, statements
+from archc.check.frame import Frame, Stop
+from archc.check.terms import INT, apply, as_term, expand, is_term
+from archc.check.typed import Loop, LoopResult, ReadAt, StateRef, Step, Term
+from archc.check.types import Axis, Type
+from archc.check.values import POISON, Value
+from archc.diagnostics import codes
+from archc.syntax import tree
+from archc.syntax.tree import Span
+
+
+@dataclass
+class State:
+    """A state of a loop: its reference in the body and where it starts."""
+
+    ref: StateRef
+    start: Term
+    span: Span
+
+
+@dataclass
+class Yielded:
+    name: str
+    term: Term
+    span: Span
+
+
+class LoopFrame(Frame):
+    """The frame of a loop's body. Names of the surrounding scope are seen through it, element by element."""
+
+    def __init__(self, outer: Frame, axis: Axis, span: Span) -> None:
+        super().__init__(outer.context, outer.file, outer, outer.path)
+        self.leading = outer.leading
+        self.axis = axis
+        self.step = Step(axis, INT, span)
+        self.states: dict[str, State] = {}
+        self.yields: list[Yielded] = []
+        self.finals: list[tree.Finally] = []
+
+    def element(self, value: Value, span: Span) -> Value:
+        assert self.parent is not None
+        value = self.parent.element(value, span)
+        if is_term(value) and self.axis in value.type.axes:  # type: ignore[union-attr]
+            term: Term = value  # type: ignore[assignment]
+            return ReadAt(
+                term, ((self.axis, self.step, "trust"),), None, Type(term.type.dtype, term.type.axes - {self.axis}), span
+            )
+        return value
+
+    def index_of(self, chain: tuple[Axis, ...]) -> Term | None:
+        assert self.parent is not None
+        return self.step if chain == (self.axis,) else self.parent.index_of(chain)
+
+
+def scan(statement: tree.Scan, frame: Frame, block: statements.Block) -> None:
+    """Check a scan and give its yields and last states to the surrounding scope."""
+    chain = frame.chain(statement.axis)
+    if len(chain) != 1:
+        frame.fail(codes.SCAN_SPLIT, statement.axis.span, name=statement.axis.name)
+    body = LoopFrame(frame, chain[0], statement.span)
+    inner = statements.Block()
+    statements.run(statement.body, body, inner)
+    if inner.returned is not None:
+        frame.fail(codes.RETURN_IN_SCAN, statement.span)
+    if inner.failed:
+        raise Stop
+    if not body.states:
+        frame.report(codes.SCAN_WITHOUT_STATE, statement.span)
+    loop = close(body, statement.reverse, statement.span)
+    for position, yielded in enumerate(body.yields):
+        type_ = Type(yielded.term.type.dtype, yielded.term.type.axes | {body.axis})
+        _give(frame, block, yielded.name, LoopResult(loop, position, False, type_, yielded.span), yielded.span)
+    last = Frame(frame.context, frame.file, frame, frame.path)
+    last.leading = frame.leading
+    for position, (name, state) in enumerate(body.states.items()):
+        last.values[name] = LoopResult(loop, position, True, state.ref.type, state.span)
+    for final in body.finals:
+        _give(frame, block, final.name.name, expressions.evaluate(final.value, last), final.span)
+
+
+def _give(frame: Frame, block: statements.Block, name: str, value: Value, span: Span) -> None:
+    if name in block.assigned:
+        frame.report(codes.ASSIGNED_TWICE, span, name=name, also=[(block.assigned[name], "first here")])
+    block.assigned[name] = span
+    frame.values[name] = value
+    if is_term(value):
+        frame.context.names.append((value, name))  # type: ignore[arg-type]
+
+
+def close(body: LoopFrame, reverse: bool, span: Span) -> Loop:
+    """The loop, when its body has been checked: what each state is at the end of a step."""
+    nexts: list[Term] = []
+    for name, state in body.states.items():
+        value = as_term(body.values[name], state.span, body)
+        if extra := value.type.axes - state.ref.type.axes:
+            body.fail(codes.RESULT_AXES, value.span, axes=body.names_of(extra), found=body.show(value.type),
+                      expected=body.show(state.ref.type), also=[(state.span, "the state is declared here")])  # fmt: skip
+        nexts.append(expand(_as_dtype(value, state.ref.type, body), state.ref.type.axes))
+    refs, starts = tuple(s.ref for s in body.states.values()), tuple(s.start for s in body.states.values())
+    return Loop(body.axis, reverse, body.step, refs, starts, tuple(nexts), tuple(y.term for y in body.yields), span)
+
+
+def _as_dtype(value: Term, wanted: Type, frame: Frame) -> Term:
+    if value.type.dtype == "int" and wanted.dtype == "float":
+        return apply("to_float", [value], value.span, frame)
+    if value.type.dtype != wanted.dtype:
+        frame.fail(codes.RESULT_DTYPE, value.span, found=value.type.dtype, expected=wanted.dtype)
+    return value
+
+
+def statement(node: tree.State | tree.Yield | tree.Finally, frame: Frame) -> None:
+    """A statement that only a scan has."""
+    if not isinstance(frame, LoopFrame):
+        frame.fail(codes.OUTSIDE_SCAN, node.span)
+    if isinstance(node, tree.State):
+        _state(node, frame)
+    elif isinstance(node, tree.Yield):
+        term = expressions.term(node.value, frame)
+        frame.yields.append(Yielded(node.name.name, term, node.span))
+    else:
+        frame.finals.append(node)
+
+
+def _state(node: tree.State, frame: LoopFrame) -> None:
+    name = node.name.name
+    if name in frame.states:
+        frame.fail(codes.DECLARED_TWICE, node.name.span, name=name)
+    assert frame.parent is not None
+    layout = axis_rules.layout(frame, node.dims, {})
+    axes = frozenset(axis for dim in layout for axis in dim)
+    if frame.axis in axes:
+        frame.fail(codes.STATE_HAS_AXIS, node.span, name=frame.axis_name(frame.axis))
+    start = expressions.term(node.value, frame.parent)
+    if extra := start.type.axes - axes:
+        frame.fail(codes.RESULT_AXES, node.value.span, axes=frame.names_of(extra), found=frame.show(start.type),
+                   expected=frame.show(Type(start.type.dtype, axes)))  # fmt: skip
+    dtype = "float" if start.type.dtype == "int" else start.type.dtype
+    type_ = Type(dtype, axes)
+    ref = StateRef(name, type_, node.span)
+    frame.states[name] = State(ref, expand(_as_dtype(start, type_, frame), axes), node.span)
+    frame.values[name] = ref
+
+
+def inner_loop(node: tree.For, frame: Frame, block: statements.Block) -> None:
+    """`for j { ... }` over an axis inside a scan: one step after the other, carrying what the body assigns anew."""
+    if not isinstance(frame, LoopFrame):
+        frame.fail(codes.OUTSIDE_SCAN, node.span)
+    chain = frame.chain(node.target)
+    if len(chain) != 1:
+        frame.fail(codes.SCAN_SPLIT, node.target.span, name=node.target.name)
+    body = LoopFrame(frame, chain[0], node.span)
+    for target in statements.targets(node):
+        value = frame.values.get(target.name)
+        if value is POISON:
+            raise Stop
+        if target.name not in body.states and is_term(value):
+            start: Term = value  # type: ignore[assignment]
+            ref = StateRef(target.name, start.type, target.span)
+            body.states[target.name] = State(ref, start, target.span)
+            body.values[target.name] = ref
+    inner = statements.Block()
+    statements.run(node.body, body, inner)
+    if inner.failed:
+        raise Stop
+    if inner.returned is not None or body.yields or body.finals:
+        frame.fail(codes.RETURN_IN_SCAN, node.span)
+    if not body.states:
+        frame.fail(codes.SCAN_WITHOUT_STATE, node.span)
+    loop = close(body, False, node.span)
+    for position, (name, state) in enumerate(body.states.items()):
+        frame.values[name] = LoopResult(loop, position, True, state.ref.type, state.span)
+        block.assigned.setdefault(name, node.span)
