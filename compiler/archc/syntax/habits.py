@@ -239,6 +239,7 @@ EXAMPLES: tuple[tuple[Kind, tuple[str, ...]], ...] = (
         codes.NO_VALUE,
         (
             "layer A(c: axis) { param w[c]\n }",
+            "layer A(c: axis) { param w[c]\n y = 1 }",
             "layer A(c: axis) { param w[c]: int }",
         ),
     ),

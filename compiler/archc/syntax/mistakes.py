@@ -87,6 +87,11 @@ def explain(problem: SyntaxProblem, text: str, path: str, problems: Problems) ->
     if token.kind == "UNKNOWN":
         character(token, text, place, problems)
         return
+    rest = problem.tokens[problem.at :]
+    quote = next((t for t in rest if t.line != token.line or (t.kind == "UNKNOWN" and t.text == '"')), token)
+    if quote.kind == "UNKNOWN" and quote.line == token.line:
+        problems.add(codes.UNCLOSED_STRING, place.of(quote.start, quote.end))
+        return
     opened = unclosed(problem)
     if opened is not None:
         where = [(at, f"{describe(token)} stands where it is still open")] if token.kind != "$END" else []
