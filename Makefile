@@ -8,7 +8,7 @@ INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c
 .PHONY: demo test lint bless size clean
 
 demo: .venv/data.installed  ## install archc, train a KAN written in .arch on the digits, print its test accuracy
-	.venv/bin/archc train examples/kan_digits/kan_digits.arch --layer KANDigits --data digits
+	.venv/bin/archc train examples/kan_digits/kan_digits.arch --layer KANDigits --data digits --epochs 40 --lr 0.01 --weight-decay 0.1
 
 test: .venv/dev.installed  ## run the tests; PYTEST=--slow adds those that take longer than ten seconds each
 	.venv/bin/python -m pytest -q -n 2 $(PYTEST)
