@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 
 from archc.ir import build
-from archc.ir.graph import Graph, Node, carry, node, topological
+from archc.ir.graph import Graph, Node, Notes, carry, node, topological
 from archc.ops.table import OPS
 from archc.passes.base import Keeps, Pass, also_in_calls
 from archc.rules.pattern import heads, instantiate, match, may_match
@@ -52,8 +53,22 @@ def simplify(graph: Graph, keeps: Iterable[Keeps] = DEFAULT) -> Graph:
             new[current] = _settle(rebuilt, by_op, settled, meetings)
         if all(old is now for old, now in new.items()):
             break
-        graph = graph.with_roots((new[root] for root in graph.roots), carry(graph.notes, new))
+        graph = graph.with_roots((new[root] for root in graph.roots), _places(carry(graph.notes, new), new))
     return graph
+
+
+def _places(notes: Notes, new: dict[Node, Node]) -> Notes:
+    """What a rule made below a node's root has the place of that node."""
+    spans, known = dict(notes.spans), set(new.values())
+    for old, now in new.items():
+        if old is not now and old in spans:
+            below = list(now.args)
+            while below:
+                made = below.pop()
+                if made not in known and made not in spans and made.args:
+                    spans[made] = spans[old]
+                    below.extend(made.args)
+    return replace(notes, spans=spans)
 
 
 def _settle(current: Node, by_op: Table, settled: set[Node],
