@@ -81,7 +81,7 @@ def targets(statement: tree.Statement) -> Sequence[tree.Ident]:
     """The names that a statement would have given a value."""
     if isinstance(statement, tree.Assign):
         return statement.targets
-    if isinstance(statement, (tree.AxisDecl, tree.Store)):
+    if isinstance(statement, (tree.AxisDecl, tree.Store, tree.State)):
         return (statement.name,)
     if isinstance(statement, (tree.If, tree.When)):
         inner = [*statement.then, *(statement.otherwise or ())]
