@@ -42,7 +42,7 @@ def problems_of(path: Path) -> tuple[list[Problem], dict[str, str]]:
     problems = Problems()
     program = sources.load_text(text, path.name, problems, home=path.parent)
     if program is None or problems.errors:
-        return problems.sorted(), {path.name: text}
+        return problems.sorted(), problems.texts
     check_program(program, problems)
     if text.startswith("#: "):
         verb, name, *settings = text.removeprefix("#: ").split("\n")[0].split()
@@ -52,7 +52,7 @@ def problems_of(path: Path) -> tuple[list[Problem], dict[str, str]]:
             with pytest.raises(ArchError) as raised:
                 gradient(lower_graph(unit, "forward", "train"))
             problems.found += raised.value.problems
-    return problems.sorted(), {path.name: text} | dict(program.sources)
+    return problems.sorted(), problems.texts
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
