@@ -1,4 +1,4 @@
-"""The Python interface: check, compile and load `.arch` programs. With `sources` and `store`, the only place that touches files."""
+"""The Python interface: check, compile and load `.arch` programs. It and `sources`, `store` are what touches files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check(text: str, path: str = "<text>") -> list[Diagnostic]:
     with guarded(path):
         program = sources.load_text(text, path, problems)
         _check(program, problems)
-    return _public(problems, program, {path: text})
+    return _public(problems)
 
 
 def check_file(source: str | Path) -> list[Diagnostic]:
@@ -43,7 +43,7 @@ def check_file(source: str | Path) -> list[Diagnostic]:
     with guarded(str(source)):
         program = sources.load_file(source, problems)
         _check(program, problems)
-    return _public(problems, program, {})
+    return _public(problems)
 
 
 def _check(program: Program | None, problems: Problems) -> None:
@@ -51,9 +51,8 @@ def _check(program: Program | None, problems: Problems) -> None:
         check_program(program, problems)
 
 
-def _public(problems: Problems, program: Program | None, texts: Mapping[str, str]) -> list[Diagnostic]:
-    known = program.sources if program is not None else texts
-    return [Diagnostic.of(problem, known) for problem in problems.sorted()]
+def _public(problems: Problems) -> list[Diagnostic]:
+    return [Diagnostic.of(problem, problems.texts) for problem in problems.sorted()]
 
 
 def open_program(source: str | Path) -> Program:
@@ -126,7 +125,7 @@ def load_text(text: str, path: str, **static: object) -> Namespace:
     return Namespace(program, f"text{blake2b(text.encode(), digest_size=8).hexdigest()}", static)
 
 
-def compile(  # noqa: A001
+def compile(
     source: str | Path,
     out: str | Path,
     *,
@@ -182,7 +181,9 @@ def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str,
 def _own(program: Program, layer: str, static: Mapping[str, object]) -> dict[str, object]:
     """Those static choices that a layer has."""
     declared = next((d for d in program.layers if d.name == layer), None)
-    known = {parameter.name.name for parameter in declared.node.parameters} if declared is not None else set(static)  # type: ignore[union-attr]
+    if declared is None:
+        return dict(static)
+    known = {parameter.name.name for parameter in declared.node.parameters}  # type: ignore[union-attr]
     return {name: value for name, value in static.items() if name in known}
 
 
@@ -202,7 +203,6 @@ def _check_static(program: Program, layers: Sequence[str], static: Mapping[str, 
 
 def simplified(package: Package) -> Package:
     """The package with the passes of inference run on every graph."""
-    from archc.ir.graph import Graph
     from archc.passes.base import run
     from archc.pipelines import INFERENCE
 

@@ -116,4 +116,4 @@ def raise_errors(problems: Problems, program: Program | None) -> None:
     errors: list[Problem] = [p for p in problems.sorted() if p.kind.severity == "error"]
     if errors:
         kind = Limit if all(p.kind.exit == "limit" for p in errors) else UserError
-        raise kind(errors, program.sources if program else {})
+        raise kind(errors, {**(program.sources if program else {}), **problems.texts})

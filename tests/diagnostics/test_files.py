@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from archc import api
 from archc.diagnostics.model import UserError
 from archc.limits import LIMITS

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from archc import sources
 from archc.check.program import check_program, elaborate
 from archc.diagnostics.codes import KINDS

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from archc import api
 from archc.resources import STDLIB, folder
 
@@ -20,8 +21,18 @@ SECONDS, MEGABYTES = 2.0, 500
 WORDS = """fn layer search import forward param buffer axis state scan reverse for in if else when training return yield finally update
 given none grad surrogate static like repeat as with by edge reflect wrap hole space and or not true false inf
 x y n c k sum mean softmax where abs Linear a.b f( g( [ ] ( ) { } , : = == != < <= > >= + - * / // % ^ -> ... |n| | " ' # \\ \n \n \t
-0 1 2.5 1e-5 "text" ; @ ! & ? $ é 数 \x00 \u202e""".split(" ")
-LINES = ["return x", "y = sum[n](x)", "param w[c] = 1", "y = x[n = n - 1 else 0]", "}", "{", "fn f(x[n]) -> like x {", "layer A(c: axis) {"]
+0 1 2.5 1e-5 "text" ; @ ! & ? $ é 数 \x00 \u202e"""
+SPLIT = WORDS.split(" ")
+LINES = [
+    "return x",
+    "y = sum[n](x)",
+    "param w[c] = 1",
+    "y = x[n = n - 1 else 0]",
+    "}",
+    "{",
+    "fn f(x[n]) -> like x {",
+    "layer A(c: axis) {",
+]
 
 
 PIECES = (r"\b[a-z]\w*\b", r"\b[a-zA-Z]\b", r"\b[0-9]+\b", r"[-+*/^]", r"\[[^\[\]]*\]", r"\([^()]*\)", r"= .*", r"^    .*$")
@@ -36,11 +47,13 @@ def noise(rng: random.Random) -> str:
     size = rng.choice((3, 30, 300))
     pick = rng.randrange(4)
     if pick == 0:
-        return "".join(chr(rng.choice((rng.randrange(32, 127), rng.randrange(0x300), rng.randrange(0xD7FF)))) for _ in range(size))
+        return "".join(
+            chr(rng.choice((rng.randrange(32, 127), rng.randrange(0x300), rng.randrange(0xD7FF)))) for _ in range(size)
+        )
     if pick == 1:
         return rng.randbytes(size).decode("latin-1")
     if pick == 2:
-        return " ".join(rng.choice(WORDS) for _ in range(size))
+        return " ".join(rng.choice(SPLIT) for _ in range(size))
     return "\n".join(rng.choice(LINES) for _ in range(size // 3))
 
 
@@ -57,14 +70,14 @@ def mutated(rng: random.Random, texts: list[str]) -> str:
             case 0:
                 text = text[:i] + text[j:]
             case 1:
-                text = text[:i] + rng.choice(WORDS) + text[j:]
+                text = text[:i] + rng.choice(SPLIT) + text[j:]
             case 2:
                 text = text[:i] + text[i:j] * rng.choice((2, 2, 3, 50)) + text[j:]
             case 3:
                 k = rng.randrange(len(text) + 1)
                 text = text[:i] + text[k : k + j - i] + text[j:]
             case 4:
-                text = text[:i] + rng.choice("()[]{}|\",:=#\n") * rng.choice((1, 1, 2, 300)) + text[i:]
+                text = text[:i] + rng.choice('()[]{}|",:=#\n') * rng.choice((1, 1, 2, 300)) + text[i:]
             case 5:
                 words = text.split(" ")
                 a, b = rng.randrange(len(words)), rng.randrange(len(words))

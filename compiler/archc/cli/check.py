@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from archc.api import guarded
-from archc.check.program import Program, check_program
+from archc.check.program import check_program
 from archc.diagnostics.model import Problem, Problems
 from archc.diagnostics.render import json_object, terminal
 from archc.sources import load_file, load_text
@@ -33,9 +33,9 @@ def run(options: argparse.Namespace) -> int:
     found: list[Problem] = []
     sources: dict[str, str] = {}
     for file in dict.fromkeys(options.files):
-        problems, program = check_source(file)
+        problems = check_source(file)
         found += [problem for problem in problems.sorted() if problem not in found]
-        sources |= program.sources if program else {}
+        sources |= problems.texts
     if options.json:
         print(json.dumps([json_object(problem) for problem in found], indent=2))
     else:
@@ -46,14 +46,14 @@ def run(options: argparse.Namespace) -> int:
     return int(any(problem.kind.severity == "error" for problem in found))
 
 
-def check_source(file: str) -> tuple[Problems, Program | None]:
+def check_source(file: str) -> Problems:
     """What is wrong with a file, with everything that it imports taken into account."""
     problems = Problems()
     with guarded(file):
         program = load_text(_standard_input(), "<stdin>", problems, Path.cwd()) if file == "-" else load_file(file, problems)
         if program is not None and not problems.errors:
             check_program(program, problems)
-    return problems, program
+    return problems
 
 
 def summary(found: list[Problem], files: int) -> str:

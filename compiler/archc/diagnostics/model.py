@@ -57,10 +57,11 @@ class Problem:
 
 
 class Problems:
-    """Collects what is wrong with a program while checking goes on."""
+    """Collects what is wrong with a program while checking goes on, and the texts that the places are in, by path."""
 
     def __init__(self) -> None:
         self.found: list[Problem] = []
+        self.texts: dict[str, str] = {}
 
     def add(self, kind: Kind, at: Place | None, also: Sequence[tuple[Place, str]] = (), **facts: object) -> None:
         problem = Problem(kind, at, facts, tuple(also))

@@ -31,6 +31,7 @@ def next_declaration(raw: list[Token], first: int, problem: SyntaxProblem) -> in
 
 def parse(text: str, path: str, problems: Problems) -> tree.File | None:
     """The tree of a file, or None where an error leaves nothing that can be checked: what is wrong goes to `problems`."""
+    problems.texts[path] = text
     if len(text) > LIMITS["characters"].value:
         beyond(problems, "characters", Span(path, 1, 1, 1, 1, 0, 0))
         return None
