@@ -88,7 +88,7 @@ def _module(program: Program, key: str, layer: str, static: Mapping[str, object]
     made = ModuleType(full, f"The layer {layer} of {program.root.path}, compiled.")
     made.__file__ = where
     made.__dict__["__digest__"] = digest
-    exec(_compiled(text, where), made.__dict__)  # our own compiler's output
+    exec(compile(text, where, "exec", dont_inherit=True), made.__dict__)  # our own compiler's output
     parent = f"{__name__}.{key}"
     if parent not in sys.modules:
         package = ModuleType(parent)
@@ -96,10 +96,6 @@ def _module(program: Program, key: str, layer: str, static: Mapping[str, object]
         sys.modules[parent] = package
     sys.modules[full] = made
     return made
-
-
-def _compiled(text: str, where: str) -> object:
-    return compile(text, where, "exec", dont_inherit=True)
 
 
 class _Finder(MetaPathFinder, Loader):

@@ -45,7 +45,7 @@ def _replaceable(out: Path) -> bool:
         return not os.path.lexists(out)
     try:
         names = {entry.name for entry in out.iterdir()} - {"__pycache__"}
-        return not names or MANIFEST in names and '"compiler": "archc ' in (out / MANIFEST).read_text(encoding="utf-8")
+        return not names or (MANIFEST in names and '"compiler": "archc ' in (out / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         return False
 

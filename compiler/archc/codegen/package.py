@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from archc.codegen.torch import methods, names
 from archc.codegen.torch.classes import ClassWriter
+from archc.codegen.torch.form import Function
 from archc.codegen.torch.methods import Registry
 from archc.codegen.torch.print import function
 from archc.ir.graph import Graph
@@ -79,13 +80,13 @@ def _imports(body: str) -> list[str]:
     return [*found, "from torch import Tensor, nn"]
 
 
-def _function_class(parts: list[object]) -> list[str]:
+def _function_class(parts: Sequence[Function | str]) -> list[str]:
     lines: list[str] = []
     for part in parts:
         if isinstance(part, str):
             lines += [part, "    generate_vmap_rule = True", ""]
         else:
-            lines += [*function(part, "    "), ""]  # type: ignore[arg-type]
+            lines += [*function(part, "    "), ""]
     return lines[:-1]
 
 

@@ -78,7 +78,9 @@ def _shifted(numerator: Size, denominator: Size) -> Size:
     divisor = denominator.constant
     if divisor is None or divisor <= 0:
         return numerator // denominator
-    constant = numerator.substitute({name: Size.of(0) for name in numerator.symbols}) if not _has_quotient(numerator) else Size.of(0)
+    if _has_quotient(numerator):
+        return numerator // denominator
+    constant = numerator.substitute({name: Size.of(0) for name in numerator.symbols})
     whole = (constant.constant or 0) // divisor
     return (numerator - whole * divisor) // denominator + whole
 

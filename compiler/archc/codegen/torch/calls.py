@@ -29,11 +29,15 @@ def draw(kind: str, into: Expr, args: list[Expr], order: Dims) -> Expr:
 
 
 def _shape(low: Lowering, order: tuple[Axis, ...]) -> tuple[Expr, ...]:
-    return tuple(Expr("star", (low.lead_shape(),)) if axis.name == LEADING and low.native else low.size(axis.size) for axis in order)
+    def one(axis: Axis) -> Expr:
+        return Expr("star", (low.lead_shape(),)) if axis.name == LEADING and low.native else low.size(axis.size)
+
+    return tuple(map(one, order))
 
 
 def _empty(low: Lowering, order: tuple[Axis, ...]) -> Expr:
-    keywords = (Expr("keyword", (layout.name(low.dtype_text),), ("dtype",)), Expr("keyword", (layout.name(low.device_text),), ("device",)))
+    keywords = [Expr("keyword", (layout.name(value),), (text,))
+                for text, value in (("dtype", low.dtype_text), ("device", low.device_text))]
     shape = _shape(low, order) or (Expr("tuple"),)
     return Expr("function", (*shape, *keywords), ("torch.empty",), order, "float")
 
@@ -88,8 +92,7 @@ def memory(low: Lowering, x: Expr, where: Layout) -> Expr:
     """A value as another function takes it."""
     leads = bool(where) and [axis.name for axis in where[0]] == [LEADING]
     x = low.as_tensor(x)
-    lead = low.lead_shape() if leads and low.native and any(axis.name == LEADING for axis in where[0]) and not x.is_leading else None
-    return layout.to_memory(x, where, low.size, lead)
+    return layout.to_memory(x, where, low.size, low.lead_shape() if leads and low.native and not x.is_leading else None)
 
 
 def item(low: Lowering, current: Node) -> Expr:
@@ -114,8 +117,10 @@ def call(low: Lowering, current: Node) -> Expr:
     args = [memory(low, low.value(arg), port.layout) for arg, port in zip(current.args, attrs.body.inputs, strict=False)]
     args += [layout.name(low.scope.inputs[port]) for port in function.ports]
     args += [Expr("name", (), (low.symbol(symbol),), None, "int") for symbol in function.symbols]
-    results = [Expr("function", tuple(args), (f"{function.name}.apply",), layout.entry_dims(output.layout), output.node.type.dtype)
-               for output in attrs.body.outputs]
+    results = [
+        Expr("function", tuple(args), (f"{function.name}.apply",), layout.entry_dims(output.layout), output.node.type.dtype)
+        for output in attrs.body.outputs
+    ]
     return _results(low, current, results, names.python_name(attrs.body.name))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from archc.check.sizes import Size
-from archc.check.types import dim_size
-from archc.codegen.torch import names, print as printer
+from archc.check.types import dim_size, flat
+from archc.codegen.torch import names
+from archc.codegen.torch import print as printer
 from archc.codegen.torch.calls import draw
 from archc.codegen.torch.form import Assign, Do, Expr, Function, Raise, Statement, verify
 from archc.codegen.torch.layout import literal, name
@@ -195,7 +196,7 @@ class ClassWriter:
         """A constructor argument of a sub-module: a number of the host over this module's numbers."""
         written = {number.name: names.argument(number.name) for number in self.module.numbers}
         low = self.scope(written, graph)
-        low.size = lambda size: self.size(self.arguments_scope(), size)  # type: ignore[method-assign]
+        low.scope.size = lambda size: self.size(self.arguments_scope(), size)
         low.lower(graph.outputs[0].node)
         value = low.value(graph.outputs[0].node)
         assert value.is_host and not low.block, "an argument of a sub-module is a number"
@@ -228,7 +229,7 @@ class ClassWriter:
         inputs = {port.name: local.get(port.name, names.path(port.name)) for port in graph.inputs if port.role != "number"}
         low = self.scope(written, graph, inputs)
         low.scope.names = unique
-        low.size = lambda size: self.size(self.scope(written, graph), size)  # type: ignore[method-assign]
+        low.scope.size = lambda size: self.size(self.scope(written, graph), size)
         target = f"self.{names.attribute(stored.name)}"
         if stored.kind != "init":
             low.home = target
@@ -236,8 +237,8 @@ class ClassWriter:
         root = output.node
         while root.op == "expand":
             root = root.args[0]
-        if stored.kind != "init" and root.op == "random" and isinstance(root.attrs, Random) and (
-                root.attrs.axes == tuple(axis for dim in stored.layout for axis in dim)) and all(len(d) == 1 for d in stored.layout):
+        plain = all(len(dim) == 1 for dim in stored.layout)
+        if stored.kind != "init" and plain and isinstance(root.attrs, Random) and root.attrs.axes == flat(stored.layout):
             for arg in root.args:
                 low.lower(arg)
             args = [low.value(arg) for arg in root.args]

@@ -95,9 +95,9 @@ class _Entry:
         message = _PLACE.sub(place, sentence)
         return Raise(condition, "ValueError", message, tuple(values))
 
-    def add(self, text: str | None, statement: Statement) -> None:
+    def add(self, text: str, statement: Statement) -> None:
         """Checks of an input that may be left out are asked only where it is given."""
-        (self.guarded[text] if text in self.guarded else self.out).append(statement)  # type: ignore[index]
+        self.guarded.get(text, self.out).append(statement)
 
     def bind(self, text: str, binds: list[entry.Bind]) -> None:
         symbols = self.low.scope.symbols
@@ -123,13 +123,14 @@ class _Entry:
         elif isinstance(step, entry.Fits):
             size = self.text(self.wholes.get(step.size, step.size))
             found = self.shape(step.input, step.dim)
-            self.add(step.input, self.fail(Expr("ne", (found, size), (), None, "bool"), step.sentence, found=found, expected=size))
+            wrong = Expr("ne", (found, size), (), None, "bool")
+            self.add(step.input, self.fail(wrong, step.sentence, found=found, expected=size))
         elif isinstance(step, entry.Solve):
             self.solve(step)
         elif isinstance(step, entry.Define):
             self.define(step)
         elif isinstance(step, (entry.Equal, entry.AtLeast)):
-            if self.settled(step.left, step.right) or self.low.native and LEADING in step.left.symbols | step.right.symbols:
+            if self.settled(step.left, step.right) or (self.low.native and LEADING in step.left.symbols | step.right.symbols):
                 return
             left, right = self.text(step.left), self.text(step.right)
             op = "ne" if isinstance(step, entry.Equal) else "lt"
@@ -156,7 +157,8 @@ class _Entry:
         self.out.append(Assign((rows,), Expr("function", (name(scope.lead),), ("math.prod",), None, "int")))
         for (text, rank), _ in zip(step.inputs, shapes, strict=True):
             written = scope.inputs[text]
-            rest = [Expr("star", (Expr("subscript", (Expr("shape", (), (written,), None, "int"),), (f"-{rank}:",)),))] if rank else []
+            whole = Expr("shape", (), (written,), None, "int")
+            rest = [Expr("star", (Expr("subscript", (whole,), (f"-{rank}:",)),))] if rank else []
             x = name(written, ())
             if len(step.inputs) > 1:
                 x = Expr("expand", (x, Expr("star", (name(scope.lead),)), *rest), (), ())

@@ -35,7 +35,8 @@ def small_first(graph: Graph) -> Graph:
 
 def _opens(arg: Node, place: int, parent: Node, uses: dict[Node, int]) -> bool:
     """Whether an operand belongs to the chain of its reader."""
-    return arg.op in ("mul", "div") and uses.get(arg, 0) == 1 and arg.axes == parent.axes and not (parent.op == "div" and place == 1)
+    below = parent.op == "div" and place == 1
+    return arg.op in ("mul", "div") and uses.get(arg, 0) == 1 and arg.axes == parent.axes and not below
 
 
 def _factors(current: Node, uses: dict[Node, int]) -> list[Factor]:

@@ -1,8 +1,8 @@
 """Rewrites before recognition: rows that torch has no name for are expanded, and where torch's derivative would be nan and
 ours is not, operands are kept away from the place where it happens.
 
-- softmax of a row that is all -inf is 0 with zero gradient; torch gives nan. Where such a row can be excluded (a causal mask always
-  leaves the first key), the plain call stays; else the row is replaced before the call and put to 0 after it. (torch has
+- softmax of a row that is all -inf is 0 with zero gradient; torch gives nan. Where such a row can be excluded (a causal mask
+  always leaves the first key), the plain call stays; else the row is replaced before the call and put to 0 after it. (torch has
   `_safe_softmax`, which costs five times the plain call here; a choice before and after costs one and a half times.)
 - where(c, y, z) never touches the derivative of the branch not taken. torch multiplies it by 0, so that log, sqrt, division and
   the like of a chosen-away operand would give nan: that operand is replaced by a harmless one first.
@@ -19,10 +19,11 @@ from archc.codegen.torch.spelling import EXPANDED
 from archc.ir import build
 from archc.ir.graph import Graph, Node, node, rewrite
 from archc.ir.meaning import meaning
+from archc.ops.table import OPS
 
 SAFE = {"log": 1.0, "log1p": 0.0, "sqrt": 1.0, "rsqrt": 1.0, "asin": 0.0, "acos": 0.0, "exp": 0.0, "expm1": 0.0, "sinh": 0.0,
         "cosh": 0.0, "tan": 0.0, "pow": 1.0, "softplus": 0.0}
-"""Operations whose derivative can be infinite or nan, and an operand where it is neither. A division is guarded below the line."""
+"""Operations whose derivative can be infinite or nan, with an operand where it is not; a quotient is guarded below the line."""
 
 
 def guard(graph: Graph) -> Graph:
@@ -66,7 +67,7 @@ def _kept_away(current: Node, condition: Node, taken: bool, seen: dict[Node, Nod
     """The branch with operands of singular operations replaced where the branch is not taken."""
     if current in seen:
         return seen[current]
-    row_is_elementwise = current.op in build.OPS and build.OPS[current.op].form == "elementwise"
+    row_is_elementwise = current.op in OPS and OPS[current.op].form == "elementwise"
     if not row_is_elementwise or current.type.dtype != "float":
         seen[current] = current
         return current
@@ -155,8 +156,8 @@ def _alive(x: Node, over: frozenset[Axis]) -> Node:
 
 
 def _is_minus_inf(current: Node) -> bool:
-    return current.op == "const" and current.attrs == -inf or current.op == "neg" and current.args[0].op == "const" and (
-        current.args[0].attrs == inf)
+    return (current.op == "const" and current.attrs == -inf) or (current.op == "neg" and current.args[0].op == "const" and (
+        current.args[0].attrs == inf))
 
 
 def _may_be_minus_inf(current: Node, depth: int = 64) -> bool:
@@ -165,11 +166,12 @@ def _may_be_minus_inf(current: Node, depth: int = 64) -> bool:
         return True
     if current.op == "const":
         return current.attrs in (inf, -inf)
-    if current.op in ("where", "add", "sub", "mul", "div", "neg", "maximum", "minimum", "expand", "read", "abs", "detach"):
-        args = current.args if current.op != "read" else (current.args[0], *(current.args[-1:] if current.args[-1].type.dtype == "float" else ()))
-        return any(_may_be_minus_inf(arg, depth - 1) for arg in args if arg.type.dtype == "float")
-    return current.op in ("log", "log_softmax", "logsumexp", "log_sigmoid") and False or current.op == "input" and (
-        current.type.dtype == "float" and not current.axes and False)
+    if current.op == "read":
+        fill = current.args[-1:] if current.args[-1].type.dtype == "float" else ()
+        return any(_may_be_minus_inf(arg, depth - 1) for arg in (current.args[0], *fill))
+    if current.op in ("where", "add", "sub", "mul", "div", "neg", "maximum", "minimum", "expand", "abs", "detach"):
+        return any(_may_be_minus_inf(arg, depth - 1) for arg in current.args if arg.type.dtype == "float")
+    return False
 
 
 def _may_be_all_minus_inf(x: Node, over: frozenset[Axis]) -> bool:

@@ -8,18 +8,19 @@ from dataclasses import replace
 from archc.check.sizes import Size
 from archc.check.types import LEADING, Axis, Layout, flat
 from archc.codegen.torch.form import Dims, Expr
+from archc.ops.table import DType
 
 SizeText = Callable[[Size], Expr]
 
 
 def literal(value: bool | int | float) -> Expr:
     negative = not isinstance(value, bool) and value == value and (value < 0 or str(value).startswith("-"))
-    dtype = "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "float"
+    dtype: DType = "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "float"
     return Expr("negative" if negative else "literal", (), (value,), None, dtype)
 
 
-def name(text: str, dims: Dims | None = None, dtype: str = "float") -> Expr:
-    return Expr("name", (), (text,), dims, dtype)  # type: ignore[arg-type]
+def name(text: str, dims: Dims | None = None, dtype: DType = "float") -> Expr:
+    return Expr("name", (), (text,), dims, dtype)
 
 
 def merge(orders: Sequence[Sequence[Axis]], wish: Sequence[Axis] = ()) -> tuple[Axis, ...]:
@@ -164,12 +165,12 @@ def flatten(x: Expr, axes: Sequence[Axis], into: Axis) -> Expr:
     assert x.dims is not None
     if len(axes) == 1:
         return relabel(x, {axes[0]: into})
-    if x.op == "unflatten" and x.dims[(at := x.dims.index(axes[0])):at + len(axes)] == tuple(axes) and len(x.args) == len(axes) + 1:
+    at = x.dims.index(axes[0])
+    if x.op == "unflatten" and x.dims[at:at + len(axes)] == tuple(axes) and len(x.args) == len(axes) + 1:
         parted = x.args[0].dims
         if parted is not None and int(str(x.params[0])) % len(parted) == at:
             return Expr("as", (x.args[0],), (), (*x.dims[:at], into, *x.dims[at + len(axes):]), x.dtype)
     first, last = x.position(axes[0]), x.position(axes[-1])
-    at = x.dims.index(axes[0])
     dims = (*x.dims[:at], into, *x.dims[at + len(axes):])
     return Expr("flatten", (x,), (first, last), dims, x.dtype)
 
@@ -200,7 +201,7 @@ def unflatten(x: Expr, axis: Axis, parts: Sequence[Axis], size: SizeText, infer:
 
 
 def split_dims(x: Expr, layout: Layout, size: SizeText, infer: Callable[[Axis], bool]) -> Expr:
-    """A tensor as it comes in: every memory dimension of several axes as these axes. `x.dims` names wholes by their first part."""
+    """A tensor as it comes in: every memory dimension of several axes as these axes. `x.dims` has wholes by their first part."""
     for dim in reversed(layout):
         if len(dim) > 1:
             x = unflatten(x, dim[0], dim, size, infer)

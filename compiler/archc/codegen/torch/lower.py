@@ -37,6 +37,7 @@ class Scope:
     training: str | None = None  # the expression that turns dropout on, None where it is always on
     symbols: dict[str, str] = field(default_factory=dict)  # size symbols that are used, and their local names
     lead: str | None = None  # the name of the leading dimensions' sizes, if they are used
+    size: Callable[[Size], Expr] | None = None  # how sizes are written, if not by their symbols
     constructing: bool = False  # numbers stay numbers: nothing of size 0 is divided by that matters
 
 
@@ -82,6 +83,8 @@ class Lowering:
 
     def size(self, value: Size) -> Expr:
         """A size as an expression of the host."""
+        if self.scope.size is not None:
+            return self.scope.size(value)
         if value.constant is not None:
             return literal(value.constant)
         if LEADING in value.symbols and self.native:
@@ -197,7 +200,7 @@ class Lowering:
             stack.extend((arg, False) for arg in reversed(args))
 
     def _named(self, current: Node, x: Expr) -> Expr:
-        if x.op in ("name", "literal", "negative") or x.is_host and x.op.startswith("size") or current.op == "input":
+        if x.op in ("name", "literal", "negative") or (x.is_host and x.op.startswith("size")) or current.op == "input":
             return x
         many = self.uses.get(current, 0) > 1
         if many and x.op in ("view", "unsqueeze", "as", "matrix_transpose") and x.args[0].op == "name":
@@ -263,7 +266,8 @@ def _default_name(current: Node) -> str:
     if current.op == "input":
         return str(current.attrs).rsplit(".", 1)[-1]
     if isinstance(current.attrs, Library):
-        return {"contract": "product", "standardise": "normal", "cat": "joined", "softmax": "weights"}.get(current.attrs.kind, "result")
+        kinds = {"contract": "product", "standardise": "normal", "cat": "joined", "softmax": "weights"}
+        return kinds.get(current.attrs.kind, "result")
     return {"mul": "product", "add": "total", "sub": "difference", "div": "quotient", "neg": "negative", "read": "taken",
             "var": "variance", "max": "largest", "min": "smallest", "where": "chosen", "iota": "index",
             "le": "mask", "lt": "mask", "ge": "mask", "gt": "mask", "eq": "mask", "and": "mask", "or": "mask",

@@ -117,10 +117,7 @@ def _method(found: Method, train: Graph, other: Graph, by_mode: str | None, numb
     bodies = [_body(graph, scope, native) for graph in ([train] if train is other else [train, other])]
     low = Lowering(train, scope, native)
     head = entry.statements(low, [train] if train is other else [train, other], known, found.defaults)
-    if len(bodies) == 1:
-        body = bodies[0]
-    else:
-        body = [Branch(name("self.training"), tuple(bodies[0])), *bodies[1]]
+    body = bodies[0] if len(bodies) == 1 else [Branch(name("self.training"), tuple(bodies[0])), *bodies[1]]
     arguments = [("self", "", None), *((written[port.name], *_annotation(found, port)) for port in inputs)]
     arguments.sort(key=lambda argument: argument[2] is not None)
     title = "forward" if found.name == "forward" else names.attribute(found.name)
@@ -144,8 +141,9 @@ def _doc(doc: str, inputs: Sequence[Port], graph: Graph) -> str:
 
 
 def shape(layout: Layout) -> str:
-    dims = [" ".join(axis.name for axis in dim) if len(dim) == 1 else f"({' '.join(axis.name for axis in dim)})" for dim in layout]
-    return f"[{', '.join(dims)}]"
+    """`[n, (g k), h]`."""
+    dims = [" ".join(axis.name for axis in dim) for dim in layout]
+    return f"[{', '.join(f'({text})' if len(dim) > 1 else text for text, dim in zip(dims, layout, strict=True))}]"
 
 
 def _body(graph: Graph, scope: Scope, native: bool) -> list[Statement]:
@@ -181,8 +179,7 @@ def _copies(low: Lowering, graph: Graph) -> None:
             copy = Expr("method", (name(written, ()),), ("clone",), (), port.type.dtype)
             target = low.scope.names.fresh(written.rsplit(".", 1)[-1])
             low.block.append(Assign((target,), copy))
-            low.scope = Scope({**low.scope.inputs, port.name: target}, low.scope.numbers, low.scope.names, low.scope.functions,
-                              low.scope.training, low.scope.symbols, low.scope.lead, low.scope.constructing)
+            low.scope.inputs = {**low.scope.inputs, port.name: target}
 
 
 def _penalties(low: Lowering, graph: Graph) -> list[Statement]:
@@ -290,7 +287,7 @@ def custom(call: Call, title: str, registry: Registry) -> Custom:
 def _flattened(low: Lowering, graph: Graph) -> list[Statement]:
     """Where leading dimensions must be one: the inputs reshaped. Every other size is passed in."""
     leading = [port for port in graph.inputs if port.layout and [a.name for a in port.layout[0]] == [LEADING]]
-    if not leading or low.native and low.scope.lead is None:
+    if not leading or (low.native and low.scope.lead is None):
         return []
     first = leading[0]
     written = low.scope.inputs[first.name]

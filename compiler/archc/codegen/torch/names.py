@@ -6,15 +6,16 @@ import keyword
 import re
 from collections.abc import Iterable
 
-MODULE_ATTRIBUTES = frozenset("""
-T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval extra_repr
-float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia named_buffers
-named_children named_modules named_parameters parameters register_backward_hook register_buffer register_forward_hook
-register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
-register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook
-register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty train training
-type xpu zero_grad reset_parameters penalties
-""".split())
+MODULE_ATTRIBUTES = frozenset({
+    "T_destination", "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile", "cpu", "cuda",
+    "double", "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_extra_state", "get_parameter",
+    "get_submodule", "half", "ipu", "load_state_dict", "modules", "mtia", "named_buffers", "named_children", "named_modules",
+    "named_parameters", "parameters", "penalties", "register_backward_hook", "register_buffer", "register_forward_hook",
+    "register_forward_pre_hook", "register_full_backward_hook", "register_full_backward_pre_hook",
+    "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook", "register_module", "register_parameter",
+    "register_state_dict_post_hook", "register_state_dict_pre_hook", "requires_grad_", "reset_parameters", "set_extra_state",
+    "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train", "training", "type", "xpu", "zero_grad",
+})
 """What an nn.Module, or a class that we emit, already has under this name (a test compares with torch)."""
 
 _USED = frozenset({"self", "torch", "nn", "F", "math", "Tensor", "float", "int", "max", "min", "abs", "round", "device", "dtype",
@@ -26,7 +27,7 @@ def python_name(text: str) -> str:
     text = re.sub(r"\W", "_", text)
     if not text or text[0].isdigit():
         text = "_" + text
-    return text + "_" if keyword.iskeyword(text) or keyword.issoftkeyword(text) and text != "_" else text
+    return text + "_" if keyword.iskeyword(text) or (keyword.issoftkeyword(text) and text != "_") else text
 
 
 def attribute(text: str) -> str:

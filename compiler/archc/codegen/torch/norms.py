@@ -15,7 +15,7 @@ Orders = dict[Node, "tuple[Axis, ...] | None"]
 
 @dataclass(frozen=True)
 class Standardised:
-    """`weight` and `bias`: what they belong to. `inner`: the reduced axes; `channels`: the last kept axis and the first reduced."""
+    """`order` is that in memory; `grouped`: weight and bias belong to the last kept axis, perhaps with the first of `over`."""
 
     over: frozenset[Axis]
     order: tuple[Axis, ...]

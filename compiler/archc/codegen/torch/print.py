@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -218,7 +219,7 @@ def _joints(value: str) -> list[int]:
 def _cut(value: str, joints: list[int]) -> list[str]:
     """The value cut before each operator, neighbours together on a line where they fit."""
     cuts = [0, *joints, len(value)]
-    parts = [value[a:b].strip() for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [value[a:b].strip() for a, b in itertools.pairwise(cuts)]
     lines: list[str] = []
     for part in parts:
         if lines and len(lines[-1]) + 1 + len(part) <= WIDTH - 20:
@@ -243,4 +244,4 @@ def _last_bracket(value: str) -> tuple[int, int] | None:
 def _parts(body: str) -> list[str]:
     """The arguments inside brackets."""
     cuts = [-1, *(at for at, char, depth in _depths(body) if depth == 0 and char == ","), len(body)]
-    return [part for a, b in zip(cuts, cuts[1:], strict=False) if (part := body[a + 1:b].strip())]
+    return [part for a, b in itertools.pairwise(cuts) if (part := body[a + 1:b].strip())]

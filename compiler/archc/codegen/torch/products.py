@@ -22,7 +22,7 @@ def contract(low: Lowering, current: Node) -> Expr:
     bias = layout.squeeze(low.value(current.args[2])) if len(current.args) > 2 else None
     if low.native and any(axis.name == LEADING for axis in (first.axes & second.axes) - current.axes):
         raise NeedsFlat
-    if _is_weight(current.args[0]) and not _is_weight(current.args[1]) or _leads(second) and not _leads(first):
+    if (_is_weight(current.args[0]) and not _is_weight(current.args[1])) or (_leads(second) and not _leads(first)):
         first, second = second, first
     over = (first.axes & second.axes) - current.axes
     batch = first.axes & second.axes & current.axes
@@ -99,7 +99,7 @@ def _joined(x: Expr, axes: Sequence[Axis], into: Axis | None = None) -> tuple[Ex
         for axis in axes:
             total = total * axis.size
         into = axes[0] if len(axes) == 1 else Axis("*".join(map(str, axes)), total)
-    if not axes or len(axes) == 1 and axes[0] == into:
+    if not axes or (len(axes) == 1 and axes[0] == into):
         return x, into
     return layout.flatten(x, axes, into), into
 
@@ -132,8 +132,7 @@ def _einsum(low: Lowering, current: Node, x: Expr, y: Expr, over: frozenset[Axis
         order = (*_kept(x, batch), *_kept(x, x.axes - over - batch), *_kept(y, y.axes - over - batch))
     order = tuple(sorted(order, key=lambda axis: axis.name != LEADING))
     letters: dict[Axis, str] = {}
-    free = iter("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    spare = [letter for letter in free]
+    spare = list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
     for axis in (*(x.dims or ()), *(y.dims or ())):
         if axis is None or axis in letters:
             continue
@@ -324,11 +323,11 @@ def pool(low: Lowering, current: Node) -> Expr:
     windows = _ordered(x, spec.windows)
     x, padding = _padded(low, x, windows)
     for place, (window, pad) in enumerate(zip(windows, padding, strict=True)):
-        if pad.constant is None or window.kernel.size.constant is None or 2 * pad.constant > window.kernel.size.constant:
-            if pad.constant != 0:  # the library pads by at most half a window
-                total = window.axis.size + pad * 2
-                x = span(low, x, window.axis, -pad, total, window.border, layout.literal(0.0))
-                padding[place] = Size.of(0)
+        most = window.kernel.size.constant
+        if pad.constant != 0 and (pad.constant is None or most is None or 2 * pad.constant > most):
+            # The library pads by at most half a window.
+            x = span(low, x, window.axis, -pad, window.axis.size + pad * 2, window.border, layout.literal(0.0))
+            padding[place] = Size.of(0)
     batch = _kept(x, frozenset(spec.batch))
     x = layout.permute(x, (*batch, *(window.axis for window in windows)))
     first = _joined_axis(batch)
@@ -343,7 +342,8 @@ def pool(low: Lowering, current: Node) -> Expr:
     outs = [window.out for window in windows]
     lead = (None,) if not batch else tuple(keep) if keep else (first,)
     extra = tuple(Expr("keyword", (value,), (text,)) for text, value in options[2:])
-    done = Expr("convolution", (x, options[0][1], options[1][1], *extra), (f"avg_pool{len(windows)}d", ""), (*lead, *outs), "float")
+    arguments = (x, options[0][1], options[1][1], *extra)
+    done = Expr("convolution", arguments, (f"avg_pool{len(windows)}d", ""), (*lead, *outs), "float")
     if len(batch) > 2 and first is not None:
         done = layout.unflatten(done, first, batch, low.size, lambda _: False)
     if op == "sum":

@@ -153,7 +153,7 @@ def _one(low: Lowering, x: Expr, index: Index, fill: Expr) -> Expr | None:
             x = span(low, x, axis, start - out.size + 1, out.size, index.border, fill)
             return layout.relabel(Expr("flip", (x,), (x.position(axis),), x.dims, x.dtype), {axis: out})
         if step.constant is not None and step.constant > 1 and plain:
-            x = span(low, x, axis, start, out.size * step.constant, index.border, fill, slack=True)
+            x = span(low, x, axis, start, out.size * step.constant, index.border, fill)
             return layout.relabel(_strided(x, axis, step.constant), {axis: out})
         return _by_vector(low, x, axis, index, fill)
     if len(terms) == 2:
@@ -183,8 +183,8 @@ def _select(low: Lowering, x: Expr, axis: Axis, at: Size) -> Expr:
     return Expr("method", (x, literal(x.position(axis)), low.size(at)), ("select",), dims, x.dtype)
 
 
-def span(low: Lowering, x: Expr, axis: Axis, start: Size, length: Size, border: Borders, fill: Expr, *, slack: bool = False) -> Expr:
-    """`length` elements of an axis from `start` on, as the border says outside. With `slack` the last ones may be missing."""
+def span(low: Lowering, x: Expr, axis: Axis, start: Size, length: Size, border: Borders, fill: Expr) -> Expr:
+    """`length` elements of an axis from `start` on, as the border says outside; of a trusted border, fewer where it ends."""
     assert x.dims is not None
     before, after = -start, start + length - axis.size
     if before.constant == 0 and after.constant == 0:
@@ -251,10 +251,7 @@ def _text(low: Lowering, size: Size) -> str:
 def _subscript(x: Expr, axis: Axis, what: str) -> Expr:
     assert x.dims is not None
     at = x.dims.index(axis)
-    if x.is_leading or at > 2:
-        text = ", ".join(["...", what, *":" * (len(x.dims) - 1 - at)])
-    else:
-        text = ", ".join([*":" * at, what])
+    text = ", ".join(["...", what, *(":" * (len(x.dims) - 1 - at))]) if x.is_leading or at > 2 else ", ".join([*(":" * at), what])
     return Expr("subscript", (x,), (text,), x.dims, x.dtype)
 
 
@@ -362,7 +359,7 @@ def _by_vector(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> 
     if not order:
         vector = Expr("view", (vector, literal(1)), (), (axis,), "int")
         taken = Expr("index_select", (x, vector), (x.position(axis),), x.dims, x.dtype)
-        return Expr("squeeze", (taken,), (x.position(axis),), tuple(d for d in x.dims if d != axis), x.dtype)
+        return Expr("squeeze", (taken,), (x.position(axis),), tuple(d for d in x.dims or () if d != axis), x.dtype)
     return layout.relabel(Expr("index_select", (x, vector), (x.position(axis),), x.dims, x.dtype), {axis: order[0]})
 
 
@@ -400,7 +397,7 @@ def _along(low: Lowering, x: Expr, index: Index) -> Expr | None:
     (axis,) = index.axes
     shared = index.free & (x.axes - {axis})
     new = index.free - shared
-    if len(new) > 1 or not shared or x.is_leading and any(a.name == LEADING for a in new):
+    if len(new) > 1 or not shared or (x.is_leading and any(a.name == LEADING for a in new)):
         return None
     border: Borders = "trust" if index.border == "check" else index.border
     tensor = _mapped(low, layout.squeeze(low.value(index.node)), axis.size, border)

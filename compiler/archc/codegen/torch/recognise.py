@@ -65,7 +65,8 @@ def _with_bias(current: Node, uses: dict[Node, int]) -> Node | None:
             continue
         if found.kind == "contract":
             first, second = product.args
-            fits = not first.axes & second.axes & product.axes and bias.axes in (first.axes - second.axes, second.axes - first.axes)
+            columns = (first.axes - second.axes, second.axes - first.axes)
+            fits = not first.axes & second.axes & product.axes and bias.axes in columns
         elif found.kind in ("convolution", "transposed"):
             spec = found.options[0]
             assert isinstance(spec, (Convolution, Transposed))
@@ -114,7 +115,7 @@ def _sum(current: Node, uses: dict[Node, int]) -> Node | None:
     terms = [_term(addend, over, uses, negative) for addend, negative in addends]
     worth = [len(term.factors) > 1 or bool(term.outside) or term.over != over for term in terms]
     smaller = [not over <= addend.axes for addend, _ in addends]
-    if not any(w or s for w, s in zip(worth, smaller, strict=True)) or len(terms) > 1 and not any(worth):
+    if not any(w or s for w, s in zip(worth, smaller, strict=True)) or (len(terms) > 1 and not any(worth)):
         return None
     total: Node | None = None
     for term in terms:
@@ -197,10 +198,7 @@ def _product(term: _Term, over: frozenset[Axis]) -> Node:
     present = frozenset().union(*(factor.axes for factor in factors)) if factors else frozenset()
     summed = term.over & present
     missing = over - present
-    if factors:
-        value = _contract(factors, summed)
-    else:
-        value = build.const(1.0)
+    value = _contract(factors, summed) if factors else build.const(1.0)
     for op, outside in term.outside:
         value = outside if value.op == "const" and value.attrs == 1.0 and op == "mul" and outside.type.dtype == "float" \
             else build.apply(op, value, outside)

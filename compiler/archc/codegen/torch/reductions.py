@@ -118,7 +118,7 @@ def standardise(low: Lowering, current: Node) -> Expr:
         plain = () if spec.grouped else tuple(layout.permute(arg, inner) for arg in affine)
         done = Expr("function", (x, Expr("tuple", tuple(sizes)), *plain, eps), ("F.layer_norm",), x.dims, "float")
         if spec.grouped:
-            order = tuple(dim for dim in x.dims if dim is not None)
+            order = tuple(dim for dim in x.dims or () if dim is not None)
             for op, arg in zip(("mul", "add"), affine, strict=False):
                 done = Expr(op, (done, layout.align(arg, order)), (), order, "float")
         return done
