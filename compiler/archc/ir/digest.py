@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from archc.check.sizes import FloorDiv, Size, Symbol
+from archc.check.sizes import Atom as SizeAtom
+from archc.check.sizes import FloorDiv, Largest, Size, Symbol
+from archc.check.sizes import product as size_product
 from archc.check.types import Axis, Layout, Type, layout_of
 from archc.ir.entry import graph_symbols
 from archc.ir.graph import Accumulate, Call, Check, Graph, Library, Member, Node, Output, Random, Read, topological
@@ -78,6 +80,42 @@ def _merged(graph: Graph) -> Graph:
 
 def _mix(*parts: object) -> str:
     return blake2b(repr(parts).encode(), digest_size=10).hexdigest()
+
+
+def _symbols_said(left: Size, right: Size) -> list[tuple[Size, Size]]:
+    """(symbol, product) where two equal sides say what a symbol is: `c == 4*(c // 4)`, `t == y*z`."""
+    return [(a, b) for a, b in ((left, right), (right, left)) if len(b.terms) == 1 and a == Size.symbol(str(a)) != b]
+
+
+def _in_terms(size: Size, symbol: Size, product: Size) -> Size:
+    """The size with a product for a symbol. A quotient of the symbol itself, which is then exact, becomes a symbol."""
+
+    def rebuilt(atom: SizeAtom) -> Size:
+        if _of(atom) == symbol:
+            return _each_atom(product, lambda a: quotient if isinstance(a, FloorDiv) and a.numerator == symbol else _of(a))
+        if isinstance(atom, Symbol):
+            return _of(atom)
+        if isinstance(atom, Largest):
+            return inside(atom.left).largest(inside(atom.right))
+        if atom.numerator == symbol and any(atom in monomial for monomial, _ in product.terms):
+            return quotient
+        divided = inside(atom.numerator) // inside(atom.denominator)
+        # What is left of -1 after a division, rounded down, is -1 whatever it was divided by.
+        return _each_atom(divided, lambda a: Size.of(-1) if isinstance(a, FloorDiv) and a.numerator.constant == -1 else _of(a))
+
+    def inside(size: Size) -> Size:
+        return _each_atom(size, rebuilt)
+
+    quotient = Size.symbol("(quotient)")
+    return inside(size)
+
+
+def _of(atom: SizeAtom) -> Size:
+    return Size((((atom,), 1),))
+
+
+def _each_atom(size: Size, change: Callable[[SizeAtom], Size]) -> Size:
+    return sum((c * size_product(map(change, monomial)) for monomial, c in size.terms), Size.of(0))
 
 
 def _tied(colours: Colours) -> list[Atom]:
@@ -174,10 +212,17 @@ class _Colouring:
     def check(self, left: Size, right: Size, relation: str, mark: str | None = None) -> str:
         """By the difference of the two sizes; "" for a check that always holds."""
         difference = (left - right).substitute(self.defined)
-        if difference.constant == 0 or (relation == "at least" and (difference.constant or -1) >= 0):
+        if difference.constant == 0 or (relation == "at least" and self.holds(difference)):
             return ""
         signs = [difference, -difference] if relation == "equal" else [difference]
         return _mix(relation, sorted(self.size(size, mark) for size in signs))
+
+    def holds(self, difference: Size) -> bool:
+        """Whether a size is never below 0, by itself or by what another check says of a symbol."""
+        said = [pair for c in self.graph.checks if c.relation == "equal"
+                for pair in _symbols_said(c.left.substitute(self.defined), c.right.substitute(self.defined))]
+        return any(all(c >= 0 for _, c in size.terms)
+                   for size in (difference, *(_in_terms(difference, symbol, product) for symbol, product in said)))
 
     def axes(self, axes: Iterable[Axis]) -> list[str]:
         return sorted(self.atoms[axis] for axis in axes)
@@ -186,6 +231,10 @@ class _Colouring:
         """The colours of a layout. Inside a call nothing lies in memory, so there it is a set."""
         found = [[self.atoms[axis] for axis in dim] for dim in layout]
         return sorted([axis] for dim in found for axis in dim) if self.around else found
+
+    def drawn(self, random: Random) -> list[str]:
+        """The axes of a draw: as a set where every element is drawn alike, else in order."""
+        return [self.atoms[axis] for axis in random.axes] if random.kind in ("orthogonal", "sparse") else self.axes(random.axes)
 
     def type(self, type: Type) -> tuple[str, list[str]]:
         return type.dtype, self.axes(type.axes)
@@ -235,7 +284,7 @@ class _Colouring:
         if isinstance(attrs, Accumulate):
             return self.axes(attrs.keep)
         if isinstance(attrs, Random):
-            return attrs.kind, [self.atoms[axis] for axis in attrs.axes], self.atoms[Serial(attrs.serial)]
+            return attrs.kind, self.drawn(attrs), self.atoms[Serial(attrs.serial)]
         if isinstance(attrs, Call):
             names = [port.name for port in attrs.body.inputs]
             places = [names.index(name) for name in attrs.wrt], sorted(names.index(name) for name in attrs.stopped)
@@ -278,7 +327,9 @@ class _Colouring:
                     found[axis].append(_mix(context, kind, i, None if self.around else place))
         for update in graph.updates:
             up[update.node].append(_mix("update", self.ports.get(update.buffer)))
-        for check in graph.checks:
+        # Checks that say one thing count once, and those that say nothing not at all.
+        said = {self.check(c.left, c.right, c.relation): c for c in graph.checks}
+        for check in (check for colour, check in said.items() if colour):
             for symbol in self.symbols(check.left - check.right):
                 found[symbol].append(self.check(check.left, check.right, check.relation, symbol))
         for axis in axes_of(graph):
@@ -311,6 +362,7 @@ class _Colouring:
         elif isinstance(attrs, Random | Member):
             found[Serial(attrs.serial)].append(here)
             layouts = (layout_of(attrs.axes),) if isinstance(attrs, Random) else (*attrs.layouts, *attrs.results)
+            alike = isinstance(attrs, Random) and attrs.kind not in ("orthogonal", "sparse")
             for i, layout in enumerate(layouts):
                 for axis, place in _places(layout):
-                    found[axis].append(_mix(here, i, place))
+                    found[axis].append(_mix(here, i, None if alike else place))
