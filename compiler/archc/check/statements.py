@@ -72,7 +72,8 @@ def run(body: Sequence[tree.Statement], frame: Frame, block: Block) -> None:
             block.failed = True
             for target in targets(body[position]):
                 frame.values[target.name] = POISON
-                block.assigned[target.name] = target.span
+                if not isinstance(statement, tree.State):
+                    block.assigned[target.name] = target.span
             if isinstance(statement, tree.Return):
                 block.returned = [POISON for _ in statement.values]
 
