@@ -18,11 +18,12 @@ from archc import api
 from archc.resources import STDLIB, folder
 
 SECONDS, MEGABYTES = 2.0, 500
-WORDS = """fn layer search import forward param buffer axis state scan reverse for in if else when training return yield finally update
-given none grad surrogate static like repeat as with by edge reflect wrap hole space and or not true false inf
-x y n c k sum mean softmax where abs Linear a.b f( g( [ ] ( ) { } , : = == != < <= > >= + - * / // % ^ -> ... |n| | " ' # \\ \n \n \t
+WORDS = """fn layer search import forward param buffer axis state scan reverse for in if else when training return yield finally
+update given none grad surrogate static like repeat as with by edge reflect wrap hole space and or not true false inf
+x y n c k sum mean softmax where abs Linear a.b f( g(
+[ ] ( ) { } , : = == != < <= > >= + - * / // % ^ -> ... |n| | " ' # \\ \n \n \t
 0 1 2.5 1e-5 "text" ; @ ! & ? $ é 数 \x00 \u202e"""
-SPLIT = WORDS.split(" ")
+SPLIT = re.split(r" |(?<=\w)\n", WORDS)
 LINES = [
     "return x",
     "y = sum[n](x)",

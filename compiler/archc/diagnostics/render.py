@@ -205,7 +205,7 @@ def marks_of(label: Label, source: list[str]) -> Iterator[tuple[int, Mark]]:
 
 
 def underline(marks: list[Mark], severity: str, paint: Paint) -> list[str]:
-    """The rows below a source line: carets, the last label beside them, the others below, right to left."""
+    """The rows below a source line: carets, the label that ends last beside them, the others below, right to left."""
     marks = sorted(marks, key=lambda mark: (mark.start, not mark.primary))
     styles = [""] * max((mark.end for mark in marks), default=0)
     for mark in sorted(marks, key=lambda mark: mark.primary):  # a primary covers a secondary
@@ -215,8 +215,9 @@ def underline(marks: list[Mark], severity: str, paint: Paint) -> list[str]:
         for style, run in itertools.groupby(styles)
     )
     rest = [mark for mark in marks if mark.text]
-    if rest and rest[-1].end == len(styles):
-        last = rest.pop()
+    last = max(rest, key=lambda mark: (mark.end, mark.primary), default=None)
+    if last is not None and last.end == len(styles):
+        rest.remove(last)
         row += " " + paint(severity if last.primary else "frame", last.text)
     return [row, *(" " * mark.start + paint(severity if mark.primary else "frame", mark.text) for mark in reversed(rest))]
 

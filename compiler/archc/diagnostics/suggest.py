@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 MOST = 3
+FARTHEST = 5
 
 
 def distance(a: str, b: str, most: int) -> int:
@@ -14,10 +15,11 @@ def distance(a: str, b: str, most: int) -> int:
     before: list[int] = []
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
-        two_before, before, row = before, row, [i] + [0] * len(b)
-        for j, y in enumerate(b, 1):
-            row[j] = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y))
-            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+        two_before, before, row = before, row, [most + 1] * (len(b) + 1)
+        row[0] = i
+        for j in range(max(1, i - most), min(len(b), i + most) + 1):  # farther from the diagonal is farther than `most`
+            row[j] = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != b[j - 1]))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == b[j - 1]:
                 row[j] = min(row[j], two_before[j - 2] + 1)
         if min(row) > most:
             return most + 1
@@ -27,13 +29,14 @@ def distance(a: str, b: str, most: int) -> int:
 def nearest(name: str, among: Iterable[str]) -> list[str]:
     """The names nearest to a wrong one, up to three that are equally near; none where nothing is near.
 
-    Near is a third of the letters, one at least; a name that differs only in case or underscores is nearer than any other.
+    Near is a third of the letters, one at least and five at most; a name that differs only in case or underscores is nearer than
+    any other.
     """
 
     def plain(text: str) -> str:
         return text.lower().replace("_", "")
 
-    most = max(1, len(name) // 3)
+    most = min(max(1, len(name) // 3), FARTHEST)
     found: list[tuple[int, str]] = []
     for other in dict.fromkeys(among):
         if other == name or not other:
