@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROPER = {
     "compiler/archc/diagnostics": 700,
     "compiler/archc/syntax": 1000,
-    "compiler/archc/check": 1100,
+    "compiler/archc/checker": 1100,
     "compiler/archc/ir": 1300,
     "compiler/archc/ops": 400,
     "compiler/archc/rules": 400,

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "compiler" / "archc"
-ORDER = ["version", "resources", "diagnostics", "limits", "syntax", "ops", "check", "ir", "rules", "passes", "codegen",
+ORDER = ["version", "resources", "diagnostics", "limits", "syntax", "ops", "checker", "ir", "rules", "passes", "codegen",
          "pipelines", "sources", "store", "api", "train", "cli", "__main__"]
 HEAVY = ("torch", "sympy", "networkx", "numpy", "triton", "rich")
-LAZY = ["diagnostics", "syntax", "ops", "check", "ir", "rules", "passes", "codegen", "pipelines", "api", "cli"]
+LAZY = ["diagnostics", "syntax", "ops", "checker", "ir", "rules", "passes", "codegen", "pipelines", "api", "cli"]
 
 
 def imports(path: Path, *, top: bool = False, types: bool = True) -> set[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from archc import sources
-from archc.check.program import Program, check_program, elaborate
-from archc.check.typed import Unit
+from archc.checker.program import Program, check_program, elaborate
+from archc.checker.typed import Unit
 from archc.diagnostics.model import CompilerBug, Problems
 from archc.diagnostics.public import Diagnostic
 

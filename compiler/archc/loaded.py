@@ -19,7 +19,7 @@ from archc import sources
 if TYPE_CHECKING:
     from torch import nn
 
-    from archc.check.program import Program
+    from archc.checker.program import Program
 
 __path__: list[str] = []  # a package without files: the finder below makes its modules
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archc.check.program import Program
+from archc.checker.program import Program
 from archc.diagnostics import codes
 from archc.diagnostics.model import Kind, Limit, Problem, Problems, UserError
 from archc.limits import LIMITS, beyond

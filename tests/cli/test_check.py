@@ -44,7 +44,8 @@ def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = write(tmp_path, BAD)
     assert cli.main(["check", bad, "--json"]) == 1
     [found] = json.loads(capsys.readouterr().out)
-    assert (found["severity"], found["file"], found["line"], found["column"]) == ("error", bad, 3, 47) and "gian" in found["message"]
+    assert [found[key] for key in ("severity", "file", "line", "column")] == ["error", bad, 3, 47]
+    assert "gian" in found["message"]
     assert cli.main(["check", write(tmp_path, GOOD), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
 

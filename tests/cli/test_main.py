@@ -50,9 +50,11 @@ def test_each_command_explains_itself(capsys: pytest.CaptureFixture[str], comman
     (("train", "a.arch", "--layer", "A", "--data", "d", "--arg", "c"), "archc: --arg takes NAME=VALUE, not 'c'"),
     (("train", "a.arch", "--set", "c=1", "--set", "c=2"), "archc: --set gives 'c' twice"),
     (("ir",), "archc: say which FILE to read, or give --list"),
-    (("ir", "std.norm", "--run", "simplfy"), "archc: there is no pass 'simplfy' to run here; did you mean 'simplify'? (archc ir --list)"),
+    (("ir", "std.norm", "--run", "simplfy"),
+     "archc: there is no pass 'simplfy' to run here; did you mean 'simplify'? (archc ir --list)"),
 ])
-def test_wrong_usage_is_one_sentence_and_status_2(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], sentence: str) -> None:
+def test_wrong_usage_is_one_sentence_and_status_2(
+        capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], sentence: str) -> None:
     assert run(capsys, *arguments) == (2, "", sentence + "\n")
 
 
@@ -84,8 +86,9 @@ def fails_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
     return cli.main([])
 
 
-@pytest.mark.parametrize("error", [CompilerBug("a node lost its type"), ZeroDivisionError("division by zero"), RecursionError("deep")])
-def test_a_bug_says_how_to_report_it(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("error", [CompilerBug("a node lost its type"), ZeroDivisionError("by zero"), RecursionError("deep")])
+def test_a_bug_says_how_to_report_it(
+        error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert fails_with(error, monkeypatch) == 70
     err = capsys.readouterr().err
     assert err.startswith("archc: this is a bug of archc, not of your file: ") and str(error) in err and "Traceback" not in err
@@ -104,24 +107,27 @@ def test_an_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert capsys.readouterr() == ("", "")
 
 
+def start(*arguments: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "archc", *arguments], stdin=stdin, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env=ENV)
+
+
 def test_a_broken_pipe_is_quiet() -> None:
-    process = subprocess.Popen([sys.executable, "-m", "archc", "ir", "--list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV)
+    process = start("ir", "--list")
     assert process.stdout and process.stderr
     process.stdout.close()
     assert process.stderr.read() == b"" and process.wait() == 141
     process.stderr.close()
 
 
-def test_a_real_interrupt_is_quiet(tmp_path: Path) -> None:
-    fifo = tmp_path / "never.arch"
-    os.mkfifo(fifo)
-    process = subprocess.Popen([sys.executable, "-m", "archc", "check", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV)
-    time.sleep(1)
+def test_a_real_interrupt_is_quiet() -> None:
+    process = start("check", "-", stdin=subprocess.PIPE)
+    time.sleep(2)
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130 and process.stderr and process.stderr.read() == b""
-    process.stderr.close()
-    assert process.stdin
-    process.stdin.close()
+    assert process.wait(10) == 130
+    assert process.stdin and process.stdout and process.stderr and process.stderr.read() == b""
+    for stream in (process.stdin, process.stdout, process.stderr):
+        stream.close()
 
 
 # ---------------------------------------------------------------------------------------------------------- doctor

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from archc.check.types import Type
+from archc.checker.types import Type
 from archc.codegen.package import function_text
 from archc.ir.evaluate import evaluate
 from archc.ir.graph import Graph, Node, Port, rewrite

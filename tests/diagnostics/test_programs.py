@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from archc import sources
-from archc.check.program import check_program, elaborate
+from archc.checker.program import check_program, elaborate
 from archc.diagnostics.codes import KINDS
 from archc.diagnostics.model import ArchError, Problem, Problems
 from archc.diagnostics.render import missing_facts, terminal

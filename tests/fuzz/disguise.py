@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING, Axis, Layout, Type
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING, Axis, Layout, Type
 from archc.ir.entry import graph_symbols
 from archc.ir.graph import Accumulate, At, Call, Graph, Node, Notes, Output, Port, Random, Read, Update, node, topological
 from archc.ir.text import axes_of

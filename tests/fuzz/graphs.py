@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING, Axis, Layout, Type, flat
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING, Axis, Layout, Type, flat
 from archc.ir import build
 from archc.ir.entry import graph_symbols
 from archc.ir.graph import (

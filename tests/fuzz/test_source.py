@@ -17,7 +17,7 @@ from archc.ir.graph import Graph
 from archc.ir.lower import lower_graph
 from archc.ir.to_source import to_source
 from archc.ir.verify import verify
-from tests.check.programs import unit
+from tests.checker.programs import unit
 from tests.fuzz.graphs import random_graph, random_inputs
 
 

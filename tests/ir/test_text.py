@@ -8,8 +8,8 @@ import struct
 
 import pytest
 
-from archc.check.sizes import Size
-from archc.check.types import Axis, Type
+from archc.checker.sizes import Size
+from archc.checker.types import Axis, Type
 from archc.ir import build
 from archc.ir.graph import Graph, Node, Notes, Output, Port, node
 from archc.ir.text import parse, write
@@ -145,7 +145,7 @@ def test_an_invalid_graph_is_written_too() -> None:
     ("graph g()\n  retrun r[] = 1\n", "line 2: no line of a graph begins with 'retrun'"),
     ("graph g()\n  return r[] = 1 2\n", "line 2: expected the end of the line"),
     ("graph g(x: float[n])\n  %0 = read %x[n = 1 beyond] : float\n", "line 2: there is no border 'beyond'"),
-    ("graph g()\n  %0 = call $0 : float\n", "line 2: fn $0 is not defined above"),
+    ("graph g()\n  %0 = call $0 : float\n", "line 2: $0 is not defined above"),
     ("graph g() ?\n", "line 1: '?' has no meaning here"),
     ("graph g()\n  return r[] = 1\n}\n", "line 3: nothing may follow the graph"),
     ("", "line 1: expected 'graph'"),

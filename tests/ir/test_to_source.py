@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from archc.check.program import elaborate
+from archc.checker.program import elaborate
 from archc.diagnostics.model import Problems
 from archc.ir.digest import digest
 from archc.ir.graph import Graph
 from archc.ir.lower import lower_graph
 from archc.ir.text import parse
 from archc.ir.to_source import to_source
-from tests.check.programs import graph, load, unit
+from tests.checker.programs import graph, load, unit
 
 ROOT = Path(__file__).parents[2]
 

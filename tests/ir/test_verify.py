@@ -84,8 +84,8 @@ def test_the_mark_stands_at_the_node() -> None:
 
 
 def test_axis_names_are_unique() -> None:
-    from archc.check.sizes import Size
-    from archc.check.types import Axis
+    from archc.checker.sizes import Size
+    from archc.checker.types import Axis
     from archc.ir import build
     from archc.ir.graph import Graph, Output
 

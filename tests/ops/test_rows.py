@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archc.check.sizes import Size
-from archc.check.types import Axis, Type
+from archc.checker.sizes import Size
+from archc.checker.types import Axis, Type
 from archc.ir.build import apply, reduce
 from archc.ir.evaluate import evaluate_nodes
 from archc.ir.graph import Node, node

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from archc.check.types import dim_size
+from archc.checker.types import dim_size
 from archc.ir.evaluate import evaluate
 from archc.ir.graph import Graph
 from archc.passes.gradient import gradient, jvp

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archc.check.sizes import Size
-from archc.check.types import Axis, Type, layout_of
+from archc.checker.sizes import Size
+from archc.checker.types import Axis, Type, layout_of
 from archc.ir import build
 from archc.ir.graph import Graph, Output, Port
 from archc.ir.verify import verify

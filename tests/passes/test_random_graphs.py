@@ -82,7 +82,7 @@ def test_the_pipelines_keep_the_derivative(block: int) -> None:
 
 def cotangents(back: Graph, inputs: Any, numbers: Any, draw: np.random.Generator) -> dict[str, Any]:
     """Random arrays for the ports that a derivative has added, of the shapes of what they belong to."""
-    from archc.check.types import dim_size, flat
+    from archc.checker.types import dim_size, flat
     from archc.ir import entry
 
     shapes = {port.name: np.shape(inputs[port.name]) for port in back.inputs if port.name in inputs}

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from archc.check.sizes import Size
-from archc.check.types import Axis, Type
+from archc.checker.sizes import Size
+from archc.checker.types import Axis, Type
 from archc.diagnostics.model import CompilerBug
 from archc.ir import build
 from archc.ir.graph import Call, Graph, Node, Output, Port, node, topological

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from archc.check.sizes import Size
-from archc.check.types import Axis, Type, layout_of
+from archc.checker.sizes import Size
+from archc.checker.types import Axis, Type, layout_of
 from archc.ir import build
 from archc.ir.evaluate import evaluate
 from archc.ir.graph import Graph, Node, Output, Port, topological

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from archc.check.program import Program, elaborate
-from archc.check.typed import Unit
+from archc.checker.program import Program, elaborate
+from archc.checker.typed import Unit
 from archc.diagnostics.model import Problems
 from archc.diagnostics.render import terminal
 from archc.resources import STDLIB, folder

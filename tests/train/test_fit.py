@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from archc.check.program import Program
-from archc.check.standalone import elaborate
+from archc.checker.program import Program
+from archc.checker.standalone import elaborate
 from archc.diagnostics.model import Problems
 from archc.ir.lower import lower_package
 from archc.ir.module import Module
@@ -59,7 +59,7 @@ def layer(name: str) -> Module:
     return package.modules[package.roots[0]]
 
 
-def fit(name: str, shape: tuple[int, ...], outputs: int, integer: bool = False, **given: Any) -> tuple[tuple[int, ...], dict[str, Any]]:
+def fit(name: str, shape: tuple[int, ...], outputs: int, integer: bool = False, **given: Any) -> tuple[Any, dict[str, Any]]:
     module = layer(name)
     wanted = tensors(module)
     fed, _ = shaping(wanted, shape, name, integer)
@@ -118,4 +118,5 @@ def test_arrays_become_tensors_of_the_shape_that_is_fed() -> None:
 
     _, shape = shaping(tensors(layer("Flat")), (1, 8, 8), "Flat", False)
     assert shape(np.zeros((5, 1, 8, 8), np.float32)).shape == (5, 64)
-    assert shape(np.zeros((0, 1, 8, 8), np.float32)).shape == (0, 64) and shape(np.zeros((1, 1, 8, 8), np.float32)).dtype == torch.float32
+    assert shape(np.zeros((0, 1, 8, 8), np.float32)).shape == (0, 64)
+    assert shape(np.zeros((1, 1, 8, 8), np.float32)).dtype == torch.float32

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from archc.api import guarded
-from archc.check.program import check_program
+from archc.checker.program import check_program
 from archc.diagnostics.model import Problem, Problems
 from archc.diagnostics.render import json_object, terminal
 from archc.sources import load_file, load_text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from archc.check.sizes import Size, product
-from archc.check.types import Axis, Type
+from archc.checker.sizes import Size, product
+from archc.checker.types import Axis, Type
 from archc.ir.graph import Accumulate, At, Borders, Node, Random, Read, dtype_of, node
 from archc.ops.table import OPS
 

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from archc.check.sizes import Atom as SizeAtom
-from archc.check.sizes import FloorDiv, Largest, Size, Symbol
-from archc.check.sizes import product as size_product
-from archc.check.types import Axis, Layout, Type, layout_of
+from archc.checker.sizes import Atom as SizeAtom
+from archc.checker.sizes import FloorDiv, Largest, Size, Symbol
+from archc.checker.sizes import product as size_product
+from archc.checker.types import Axis, Layout, Type, layout_of
 from archc.ir.entry import graph_symbols
-from archc.ir.graph import Accumulate, Call, Check, Graph, Library, Member, Node, Output, Random, Read, topological
+from archc.ir.graph import Accumulate, Call, Check, Graph, Library, Member, Node, Output, Random, Read, Scan, inside, topological
 from archc.ir.graph import node as make
 from archc.ir.text import axes_of
 from archc.ops.table import OPS
@@ -73,8 +73,13 @@ def _merged(graph: Graph) -> Graph:
     first: dict[str, Node] = {}
     new: dict[Node, Node] = {}
     for current in topological(graph.roots):
-        new[current] = first.setdefault(named[current], make(current.op, map(new.__getitem__, current.args), current.attrs,
-                                                             current.type))
+        attrs = current.attrs
+        if isinstance(attrs, Call):
+            attrs = replace(attrs, body=_merged(attrs.body), vjp=_merged(attrs.vjp))
+        elif isinstance(attrs, Scan):
+            attrs = replace(attrs, body=_merged(attrs.body))
+        rebuilt = make(current.op, map(new.__getitem__, current.args), attrs, current.type)
+        new[current] = first.setdefault(named[current], rebuilt)
     return graph.with_roots(new[root] for root in graph.roots)
 
 
@@ -156,9 +161,7 @@ def _body(library: Library) -> Graph:
 
 def _inside(node: Node) -> tuple[Graph, ...]:
     """The graphs that a node carries."""
-    if isinstance(node.attrs, Call):
-        return node.attrs.body, node.attrs.vjp
-    return (_body(node.attrs),) if isinstance(node.attrs, Library) else ()
+    return (_body(node.attrs),) if isinstance(node.attrs, Library) else inside(node)
 
 
 def _places(layout: Layout) -> Iterable[tuple[Axis, tuple[int, int]]]:
@@ -186,27 +189,32 @@ def _summary(graph: Graph, colours: Colours) -> str:
 class _Colouring:
     """The colours of a graph's nodes, for given colours of its atoms."""
 
-    def __init__(self, graph: Graph, colours: Colours, around: _Colouring | None = None) -> None:
+    def __init__(self, graph: Graph, colours: Colours, around: _Colouring | None = None, ports: Sequence[object] = ()) -> None:
         self.graph, self.atoms, self.around = graph, colours, around
+        self.ports = {port.name: ports[i] if ports else i for i, port in enumerate(graph.inputs)}
         self.defined: dict[str, Size] = dict(around.defined) if around else {}
         for d in graph.definitions:
             self.defined[d.symbol] = d.whole // d.part
         for _ in graph.definitions:  # one may be made of others
             self.defined = {symbol: size.substitute(self.defined) for symbol, size in self.defined.items()}
-        self.ports = {port.name: i for i, port in enumerate(graph.inputs)}
         self.sizes: dict[Size, str] = {}
-        self.inner: dict[Graph | Node, _Colouring] = {}
+        self.inner: dict[tuple[Graph, tuple[object, ...]], _Colouring] = {}
         self.down: dict[Node, str] = {}
         for node in topological(graph.roots):
             self.down[node] = _mix(node.op, self.attrs(node), self.operands(node), self.type(node.type))
         self.colour = _mix(
-            [(port.role, port.type.dtype, self.layout(port.layout)) for port in graph.inputs],
+            self.inputs(),
             [(self.layout(o.layout), self.down[o.node]) for o in graph.outputs],
             sorted((self.ports.get(u.buffer, u.buffer), self.down[u.node]) for u in graph.updates),
             [(self.layout(p.layout), self.down[p.node]) for p in graph.penalties],
             [self.atoms[number] for number in graph.numbers if number in self.atoms],
             sorted({self.check(c.left, c.right, c.relation) for c in graph.checks} - {""}),
             sorted((self.atoms[axis], self.size(axis.size)) for axis in axes_of(graph)))
+
+    def inputs(self) -> list[object]:
+        """The colours of the inputs: in order, or as a set where they have colours of their own."""
+        found = [(self.ports[port.name], port.role, port.type.dtype, self.layout(port.layout)) for port in self.graph.inputs]
+        return sorted(found, key=repr)
 
     # -- parts -----------------------------------------------------------------------------------------------
     def check(self, left: Size, right: Size, relation: str, mark: str | None = None) -> str:
@@ -263,10 +271,17 @@ class _Colouring:
     def symbols(self, size: Size) -> frozenset[str]:
         return size.substitute(self.defined).symbols
 
-    def nested(self, graph: Graph) -> _Colouring:
-        if graph not in self.inner:
-            self.inner[graph] = _Colouring(graph, self.atoms, self)
-        return self.inner[graph]
+    def nested(self, graph: Graph, ports: tuple[object, ...] = ()) -> _Colouring:
+        """The colouring of a graph inside, whose inputs have these colours; by default, their positions."""
+        if (graph, ports) not in self.inner:
+            self.inner[graph, ports] = _Colouring(graph, self.atoms, self, ports)
+        return self.inner[graph, ports]
+
+    def step(self, node: Node, scan: Scan) -> _Colouring:
+        """The body of a scan. What it reads from outside has no order, so there an input has the colour of its operand."""
+        ports = [(role, self.down[arg]) if isinstance(role, str) else role
+                 for arg, role in zip(node.args, self.roles(node), strict=True)]
+        return self.nested(scan.body, (*ports, *["step"] * scan.step))
 
     def attrs(self, node: Node) -> object:
         """The colour of what a node says beside its operands."""
@@ -289,6 +304,8 @@ class _Colouring:
             names = [port.name for port in attrs.body.inputs]
             places = [names.index(name) for name in attrs.wrt], sorted(names.index(name) for name in attrs.stopped)
             return self.nested(attrs.body).colour, self.nested(attrs.vjp).colour, places, attrs.surrogate
+        if isinstance(attrs, Scan):
+            return self.atoms[attrs.axis], attrs.reverse, attrs.states, attrs.step, self.step(node, attrs).colour
         if isinstance(attrs, Member):
             return (attrs.path, attrs.method, [self.layout(layout) for layout in (*attrs.layouts, *attrs.results)],
                     [self.type(t) for t in attrs.types], self.atoms[Serial(attrs.serial)])
@@ -308,6 +325,9 @@ class _Colouring:
         if isinstance(node.attrs, Read | Accumulate):
             indices: list[object] = [(self.atoms[at.axis], at.border) for at in node.attrs.at]
             return ["operand", *indices, *["fill"] * (len(node.args) - 1 - len(indices))]
+        if isinstance(node.attrs, Scan):
+            sequences, constants = node.attrs.sequences, len(node.args) - node.attrs.states - node.attrs.sequences
+            return [*range(node.attrs.states), *["sequence"] * sequences, *["constant"] * constants]
         if node.op in OPS and OPS[node.op].commutes:
             return ["any"] * len(node.args)
         return list(range(len(node.args)))
@@ -317,9 +337,9 @@ class _Colouring:
         """For every atom, the colours of the places where it occurs, seen from below and from above."""
         graph = self.graph
         up: dict[Node, list[str]] = {node: [] for node in self.down}
-        for i, port in enumerate(graph.inputs):
+        for port in graph.inputs:
             for axis, place in _places(port.layout):
-                found[axis].append(_mix(context, "port", i, None if self.around else place))
+                found[axis].append(_mix(context, "port", self.ports[port.name], None if self.around else place))
         for kind, outputs in (("output", graph.outputs), ("penalty", graph.penalties)):
             for i, output in enumerate(outputs):
                 up[output.node].append(_mix(kind, i))
@@ -341,6 +361,9 @@ class _Colouring:
             for arg, role in zip(node.args, self.roles(node), strict=True):
                 up[arg].append(_mix(here, role))
             self.node_occurrences(node, here, found)
+            if isinstance(node.attrs, Scan):
+                self.step(node, node.attrs).occurrences(found, here)
+                continue
             for rank, inner in enumerate(_inside(node)):
                 self.nested(inner).occurrences(found, _mix(here, rank))
 
@@ -350,6 +373,8 @@ class _Colouring:
             found[axis].append(_mix(here, "type"))
         if isinstance(attrs, Axis):
             found[attrs].append(_mix(here, "iota"))
+        elif isinstance(attrs, Scan):
+            found[attrs.axis].append(_mix(here, "along"))
         elif isinstance(attrs, frozenset):
             for axis in attrs:
                 found[axis].append(_mix(here, "over"))

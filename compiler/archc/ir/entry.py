@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import Union
 
-from archc.check.sizes import FloorDiv, Size
-from archc.check.types import LEADING, Layout, dim_size
+from archc.checker.sizes import FloorDiv, Size
+from archc.checker.types import LEADING, Layout, dim_size
 from archc.diagnostics.model import CompilerBug
-from archc.ir.graph import Graph, Port, topological
+from archc.ir.graph import Graph, Port, inside, topological
 from archc.ir.text import axes_of
 
 
@@ -268,11 +268,13 @@ def leading_shape(step: Lead, shapes: Mapping[str, tuple[int, ...]]) -> tuple[in
 
 
 def graph_symbols(graph: Graph) -> frozenset[str]:
-    """Every size symbol that the graph mentions."""
+    """Every size symbol that the graph mentions, also in the graphs that its nodes carry."""
     sizes = [axis.size for axis in axes_of(graph)]
-    sizes += [node.attrs for node in topological(graph.roots) if isinstance(node.attrs, Size)]
+    nodes = list(topological(graph.roots))
+    sizes += [node.attrs for node in nodes if isinstance(node.attrs, Size)]
     sizes += [side for check in graph.checks for side in (check.left, check.right)]
-    return frozenset().union(*(size.symbols for size in sizes))
+    inner = dict.fromkeys(inner for node in nodes for inner in inside(node))
+    return frozenset().union(*(size.symbols for size in sizes), *map(graph_symbols, inner))
 
 
 def _rank(port: Port) -> tuple[int, bool]:

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archc.check.types import Axis, Layout, flat
+from archc.checker.types import Axis, Layout, flat
 from archc.diagnostics.model import CompilerBug
 from archc.ir import entry
 from archc.ir.forms import form_of
+from archc.ir.forms.call import SEVERAL
 from archc.ir.graph import Graph, Node, Port, topological
 from archc.ir.values import BATCH, Run, Value
 
@@ -77,12 +78,12 @@ def evaluate_nodes(roots: Iterable[Node], run: Run) -> None:
 
     with np.errstate(all="ignore"):
         for node in topological(roots):
-            if node in run.values or node.op in ("call", "member"):
+            if node in run.values or node.op in SEVERAL:
                 continue
             form = form_of(node)
             if form is None:
                 raise CompilerBug(f"there is no operation {node.op}")
-            args = tuple(run.values[arg] for arg in node.args if arg.op not in ("call", "member"))
+            args = tuple(run.values[arg] for arg in node.args if arg.op not in SEVERAL)
             value = form.evaluate(node, args, run)
             run.values[node] = Value(np.asarray(value.array, run.numpy_type(node.type.dtype)), value.axes)
 

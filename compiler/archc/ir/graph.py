@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Union
 from weakref import WeakValueDictionary
 
-from archc.check.sizes import Size
-from archc.check.types import Axis, Layout, Type
+from archc.checker.sizes import Size
+from archc.checker.types import Axis, Layout, Type
 from archc.ops.table import DType
 from archc.syntax.tree import Span
 
@@ -285,6 +285,13 @@ def topological(roots: Iterable[Node]) -> Iterator[Node]:
         else:
             stack.append((current, True))
             stack.extend((arg, False) for arg in reversed(current.args) if arg not in done)
+
+
+def inside(node: Node) -> tuple[Graph, ...]:
+    """The graphs that a node carries: they speak of the same axes and sizes as the graph around it."""
+    if isinstance(node.attrs, Call):
+        return node.attrs.body, node.attrs.vjp
+    return (node.attrs.body,) if isinstance(node.attrs, Scan) else ()
 
 
 def users(roots: Iterable[Node]) -> dict[Node, list[Node]]:

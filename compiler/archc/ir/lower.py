@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from archc.check import typed
-from archc.check.sizes import Size
-from archc.check.typed import Term
-from archc.check.types import Axis, Layout, Type, dim_size, layout_of
+from archc.checker import typed
+from archc.checker.sizes import Size
+from archc.checker.typed import Term
+from archc.checker.types import Axis, Layout, Type, dim_size, layout_of
 from archc.diagnostics.model import CompilerBug
 from archc.ir import build, module
 from archc.ir.graph import Call, Check, Definition, Graph, Member, Node, Notes, Output, Port, Scan, Update, node, topological

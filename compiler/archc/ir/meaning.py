@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from archc.check.types import Axis
+from archc.checker.types import Axis
 from archc.diagnostics.model import CompilerBug
 from archc.ir.build import apply, const, count_of, expand, iota, reduce, rename
 from archc.ir.graph import Node, node, topological

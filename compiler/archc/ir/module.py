@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from archc.check.types import Layout
+from archc.checker.types import Layout
 from archc.ir.graph import Check, Definition, Graph
 from archc.ops.table import DType
 from archc.syntax.tree import Span

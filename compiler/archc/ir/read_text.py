@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeVar, cast
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING, Axis, Dim, Layout, Type, flat
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING, Axis, Dim, Layout, Type, flat
 from archc.ir.build import const
 from archc.ir.graph import (
     Accumulate,
@@ -29,6 +29,7 @@ from archc.ir.graph import (
     Port,
     Random,
     Read,
+    Scan,
     Update,
     node,
 )
@@ -92,7 +93,7 @@ class _Reader:
         self.tokens, self.place = tokens, place
         self.sizes: dict[str, Size] = {}
         self.values: dict[str, Node] = {}
-        self.calls: dict[str, Call] = {}
+        self.calls: dict[str, Call | Scan] = {}
         self.spans: dict[Node, Span] = {}
         self.names: dict[Node, str] = {}
         self.file = ""
@@ -184,6 +185,8 @@ class _Reader:
                     definitions.append(self.definition())
                 elif word == "fn":
                     self.call()
+                elif word == "loop":
+                    self.loop()
                 elif word == "return":
                     outputs.append(self.output())
                 elif word == "penalty":
@@ -259,16 +262,33 @@ class _Reader:
         wrt = self.listed(self.name) if self.now.text not in ("{", "stopped", "surrogate") else []
         stopped = self.listed(self.name) if self.accept("stopped") else []
         surrogate = self.accept("surrogate")
+        body, vjp = self.graphs(2)
+        self.calls[name] = Call(body, vjp, tuple(wrt), tuple(stopped), surrogate)
+
+    def loop(self) -> None:
+        self.expect("$")
+        name = self.take("int")
+        self.expect("along")
+        axis, reverse = self.axis(), self.accept("reverse")
+        self.expect("states")
+        states = int(self.take("int"))
+        self.expect("sequences")
+        sequences = int(self.take("int"))
+        step = self.accept("step")
+        self.calls[name] = Scan(axis, reverse, states, sequences, step, self.graphs(1)[0])
+
+    def graphs(self, count: int) -> list[Graph]:
+        """Graphs between braces."""
         self.expect("{")
-        graphs = []
-        for _ in range(2):
+        found = []
+        for _ in range(count):
             self.skip_lines()
             inner = _Reader(self.tokens, self.place)
-            graphs.append(inner.graph())
+            found.append(inner.graph())
             self.place = inner.place
         self.skip_lines()
         self.expect("}")
-        self.calls[name] = Call(graphs[0], graphs[1], tuple(wrt), tuple(stopped), surrogate)
+        return found
 
     # -- values ----------------------------------------------------------------------------------------------
     def line(self) -> None:
@@ -303,11 +323,11 @@ class _Reader:
             axes = tuple(self.listed(self.axis, "]"))
             serial = self.serial()
             return self.operands(), Random(kind, axes, serial)
-        if op == "call":
+        if op in ("call", "scan"):
             self.expect("$")
             name = self.take("int")
             if name not in self.calls:
-                self.fail(f"fn ${name} is not defined above")
+                self.fail(f"${name} is not defined above")
             return self.operands(), self.calls[name]
         if op == "member":
             return self.member()

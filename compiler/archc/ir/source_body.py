@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING, Axis
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING, Axis
 from archc.ir.graph import Accumulate, Call, Graph, Node, Random, Read, topological
 from archc.ir.meaning import meaning
 from archc.ops.table import LANGUAGE_NAMES, OPS

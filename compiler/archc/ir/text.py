@@ -27,8 +27,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import cast
 
-from archc.check.sizes import Size
-from archc.check.types import Axis, Layout, Type, flat, layout_of
+from archc.checker.sizes import Size
+from archc.checker.types import Axis, Layout, Type, flat, layout_of
 from archc.ir.graph import (
     Accumulate,
     At,
@@ -42,6 +42,7 @@ from archc.ir.graph import (
     Port,
     Random,
     Read,
+    Scan,
     dtype_of,
     topological,
 )
@@ -118,6 +119,8 @@ def axes_of(graph: Graph) -> dict[Axis, None]:
                 found.update(dict.fromkeys(flat(layout)))
             for type in attrs.types:
                 add(type.axes)
+        elif isinstance(attrs, Scan):
+            add((attrs.axis,))
         elif isinstance(attrs, Library):
             for inner in topological([attrs.body]):
                 add(inner.axes)
@@ -131,7 +134,7 @@ class _Writer:
         self.order = {axis: rank for rank, axis in enumerate(axes_of(graph))}
         self.nodes = list(topological(graph.roots))
         self.calls = {call: f"${i}" for i, call in enumerate(dict.fromkeys(
-            node.attrs for node in self.nodes if isinstance(node.attrs, Call | Library)))}
+            node.attrs for node in self.nodes if isinstance(node.attrs, Call | Scan | Library)))}
         self.names = _value_names(graph, self.nodes)
         self.file = _main_file(graph.notes, self.names)
 
@@ -196,6 +199,8 @@ class _Writer:
             return f"{node.op} {name_text(attrs.path)} {name_text(attrs.method)} #{attrs.serial} ({given}) -> ({back})"
         if isinstance(attrs, Library):
             return f"{node.op} {attrs.kind} {self.calls[attrs]}{listed}"
+        if isinstance(attrs, Scan):
+            return f"{node.op} {self.calls[attrs]}{listed}"
         if isinstance(attrs, Axis):
             return f"{node.op} {name_text(attrs.name)}{listed}"
         if isinstance(attrs, Size):
@@ -206,7 +211,11 @@ class _Writer:
             return f"{node.op} {constant_text(attrs)}{listed}"
         return f"{node.op}{listed}"
 
-    def call(self, call: Call | Library, name: str) -> list[str]:
+    def call(self, call: Call | Scan | Library, name: str) -> list[str]:
+        if isinstance(call, Scan):
+            head = f"  loop {name} along {name_text(call.axis.name)}{' reverse' * call.reverse}"
+            head += f" states {call.states} sequences {call.sequences}{' step' * call.step} {{"
+            return [head, *(f"    {line}" for line in _Writer(call.body).lines()), "  }"]
         if isinstance(call, Library):
             body = Graph(call.kind, _holes(call.body), (Output("result", call.body, layout_of(sorted(call.body.axes, key=str))),))
             return [f"  library {name} {{", *(f"    {line}" for line in _Writer(body).lines()), "  }"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING, Axis, Dim, Layout, dim_size, flat
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING, Axis, Dim, Layout, dim_size, flat
 from archc.ir.graph import Call, Definition, Graph, Port
 from archc.ir.source_body import ATOM, WIDTH, Body, Names, bare, in_order
 from archc.ir.text import axes_of

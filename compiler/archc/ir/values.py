@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from archc.check.sizes import Size
-from archc.check.types import Axis
+from archc.checker.sizes import Size
+from archc.checker.types import Axis
 from archc.ir.graph import Node
 from archc.ops.table import DType
 
@@ -35,6 +35,7 @@ class Run:
     seed: int = 0
     order: dict[Axis, int] = field(default_factory=lambda: {BATCH: -1})
     values: dict[Node, Value] = field(default_factory=dict)
+    results: dict[Node, list[Value]] = field(default_factory=dict)  # of nodes with several
     places: Mapping[Node, object] = field(default_factory=dict)  # where nodes come from in the source, for errors
 
     def size(self, axis: Axis) -> int:

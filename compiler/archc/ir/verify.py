@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from archc.check.types import LEADING, Axis, Layout, flat
+from archc.checker.types import LEADING, Axis, Layout, flat
 from archc.diagnostics.model import CompilerBug
 from archc.ir import entry
 from archc.ir.forms import form_of
 from archc.ir.forms.base import Wrong, demand
-from archc.ir.graph import Call, Graph, Node, Output, topological
+from archc.ir.forms.call import SEVERAL
+from archc.ir.graph import Graph, Node, Output, inside, topological
 from archc.ir.text import axes_of, write, write_marked
 
 
@@ -34,8 +35,7 @@ def verify(graph: Graph, level: int = 2, after: str = "") -> None:
         if level >= 2:
             _verify_axes(graph)
             entry.plan(graph)
-            for call in {node.attrs: None for node in topological(graph.roots) if isinstance(node.attrs, Call)}:
-                _verify_inner(graph, call)
+            _verify_inside(graph, graph)
     except Wrong as wrong:
         raise CompilerBug(_report(graph, at, str(wrong), after)) from None
     except CompilerBug as bug:
@@ -77,7 +77,7 @@ def _verify_node(graph: Graph, node: Node) -> None:
     demand(form is not None, f"there is no operation {node.op}")
     assert form is not None
     for arg in node.args:
-        demand(node.op == "item" or arg.op not in ("call", "member"), f"{node.op} uses a call itself instead of a result of it")
+        demand(node.op == "item" or arg.op not in SEVERAL, f"{node.op} uses a call itself instead of a result of it")
     form.verify(node)
     if node.op == "input":
         port = next((port for port in graph.inputs if port.name == node.attrs), None)
@@ -90,7 +90,7 @@ def _verify_output(output: Output) -> None:
     axes = flat(output.layout)
     demand(len(set(axes)) == len(axes), f"output {output.name} has an axis twice in its layout")
     demand(output.node.axes <= frozenset(axes), f"output {output.name} is {output.node.type}, more than its layout holds")
-    demand(output.node.op not in ("call", "member"), f"output {output.name} is a call itself instead of a result of it")
+    demand(output.node.op not in SEVERAL, f"output {output.name} is a call itself instead of a result of it")
     _verify_leading(output.name, output.layout)
 
 
@@ -116,12 +116,9 @@ def _unique(axes: Iterable[Axis]) -> None:
         demand(other == axis, f"two axes are called {axis.name}: one has size {other.size}, one has size {axis.size}")
 
 
-def _verify_inner(graph: Graph, call: Call) -> None:
-    """The graphs of a call speak of the same axes and sizes as the graph around them, so nothing there is solved again."""
-    _unique([*axes_of(graph), *axes_of(call.body), *axes_of(call.vjp)])
-    for inner in (call.body, call.vjp):
+def _verify_inside(graph: Graph, around: Graph) -> None:
+    """The graphs inside nodes speak of the same axes and sizes as the graph around them, so nothing there is solved again."""
+    for inner in dict.fromkeys(inner for node in topological(graph.roots) for inner in inside(node)):
+        _unique([*axes_of(around), *axes_of(inner)])
         verify(inner, level=1)
-        free = entry.graph_symbols(inner) - entry.graph_symbols(graph) - set(graph.numbers)
-        demand(not free, f"nothing determines the size {', '.join(sorted(free))} of {inner.name}")
-        for nested in {node.attrs: None for node in topological(inner.roots) if isinstance(node.attrs, Call)}:
-            _verify_inner(graph, nested)
+        _verify_inside(inner, around)

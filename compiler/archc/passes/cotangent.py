@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 
-from archc.check.types import Axis
+from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Node
 from archc.rules.integers import decide

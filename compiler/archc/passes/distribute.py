@@ -8,7 +8,7 @@ already is left as it is, and so is a square, whose terms would cancel.
 
 from __future__ import annotations
 
-from archc.check.types import Axis
+from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Graph, Node, rewrite
 from archc.passes.base import Keeps, Pass, also_in_calls

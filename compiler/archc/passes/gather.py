@@ -9,8 +9,8 @@ Indices by data, and borders that fold back, stay as they are.
 
 from __future__ import annotations
 
-from archc.check.sizes import Size
-from archc.check.types import Axis
+from archc.checker.sizes import Size
+from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Accumulate, Graph, Node, rewrite
 from archc.passes.base import Keeps, Pass, also_in_calls

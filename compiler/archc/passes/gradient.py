@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from archc.check.types import Type, flat
+from archc.checker.types import Type, flat
 from archc.diagnostics.codes import NO_DERIVATIVE
 from archc.diagnostics.model import Problem, UserError
 from archc.ir import build

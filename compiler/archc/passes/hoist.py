@@ -6,7 +6,7 @@ The same holds of means, and of a choice of nothing:  sum[k](where(c, x, 0)) -> 
 
 from __future__ import annotations
 
-from archc.check.types import Axis
+from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Graph, Node, rewrite
 from archc.passes.base import Keeps, Pass, also_in_calls

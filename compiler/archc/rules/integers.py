@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
-from archc.check.sizes import Atom, FloorDiv, Size, Symbol
-from archc.check.types import Axis
+from archc.checker.sizes import Atom, FloorDiv, Size, Symbol
+from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Node
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Union
 
-from archc.check.types import Axis
+from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Node
 from archc.ops.table import OPS

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from archc.check.types import Axis
+from archc.checker.types import Axis
 from archc.diagnostics.model import CompilerBug
 from archc.ir.graph import Node
 from archc.ops.table import LANGUAGE_NAMES, OPS

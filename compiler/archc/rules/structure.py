@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from archc.check.types import Axis
+from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Accumulate, Borders, Node, topological
 from archc.ir.graph import node as make

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from archc.check.sizes import FloorDiv, Size, Symbol
-from archc.check.types import Axis
+from archc.checker.sizes import FloorDiv, Size, Symbol
+from archc.checker.types import Axis
 from archc.ir.graph import Node
 
 

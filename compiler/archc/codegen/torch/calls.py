@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archc.check.types import LEADING, Axis, Layout
+from archc.checker.types import LEADING, Axis, Layout
 from archc.codegen.torch import layout, names
 from archc.codegen.torch.form import Assign, Dims, Expr
 from archc.codegen.torch.layout import literal

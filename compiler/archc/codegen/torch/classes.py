@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from archc.check.sizes import Size
-from archc.check.types import dim_size, flat
+from archc.checker.sizes import Size
+from archc.checker.types import dim_size, flat
 from archc.codegen.torch import names
 from archc.codegen.torch import print as printer
 from archc.codegen.torch.calls import draw
@@ -102,7 +102,8 @@ class ClassWriter:
     def fixed(self, text: str, value: object) -> Statement:
         """A static choice cannot be made anew: it shaped the code."""
         assert isinstance(value, (bool, int, float, str))
-        wrong = Expr("ne", (name(names.argument(text)), Expr("literal", (), (_quoted(value),))), (), None, "bool")
+        differs = "is_not" if isinstance(value, bool) else "ne"
+        wrong = Expr(differs, (name(names.argument(text)), Expr("literal", (), (_quoted(value),))), (), None, "bool")
         shown = str(value).replace("{", "{{").replace("}", "}}")
         return Raise(wrong, "ValueError", f"{self.module.name} was compiled for {text} = {shown}, not {{}}: compile it again "
                      f"with another {text}", (name(names.argument(text)),))
@@ -283,7 +284,10 @@ def _fail(condition: Expr, sentence: str, **facts: Expr) -> Raise:
     values: list[Expr] = []
 
     def place(match: re.Match[str]) -> str:
-        values.append(facts[match[1]])
+        fact = facts[match[1]]
+        if fact.op == "literal":
+            return str(fact.params[0])
+        values.append(fact)
         return "{}"
 
     return Raise(condition, "ValueError", re.sub(r"\{(\w+)\}", place, sentence), tuple(values))

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING
 from archc.codegen.torch.form import Assign, Branch, Expr, Raise, Statement
 from archc.codegen.torch.layout import literal, name
 from archc.codegen.torch.lower import Lowering
@@ -89,7 +89,10 @@ class _Entry:
         values: list[Expr] = []
 
         def place(match: re.Match[str]) -> str:
-            values.append(facts[match[1]])
+            fact = facts[match[1]]
+            if fact.op == "literal":
+                return str(fact.params[0])
+            values.append(fact)
             return "{}"
 
         message = _PLACE.sub(place, sentence)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Union
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING, Axis
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING, Axis
 from archc.codegen.torch.spelling import SPELLING
 from archc.ops.table import DType
 

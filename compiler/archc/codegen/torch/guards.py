@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from math import inf
 
-from archc.check.types import Axis
+from archc.checker.types import Axis
 from archc.codegen.torch.affine import affine, same
 from archc.codegen.torch.recognise import holes, library
 from archc.codegen.torch.spelling import EXPANDED

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING, Axis, Layout, flat
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING, Axis, Layout, flat
 from archc.codegen.torch.form import Dims, Expr
 from archc.ops.table import DType
 

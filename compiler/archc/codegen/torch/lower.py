@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING, Axis, Layout, flat
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING, Axis, Layout, flat
 from archc.codegen.torch import layout
 from archc.codegen.torch.form import Assign, Expr, Statement
 from archc.codegen.torch.layout import literal, merge, name

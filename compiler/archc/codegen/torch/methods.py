@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING, Layout
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING, Layout
 from archc.codegen.torch import entry, names
 from archc.codegen.torch.factors import small_first
 from archc.codegen.torch.form import Assign, Branch, Do, Expr, Function, NoGrad, Raise, Return, Statement, verify
@@ -163,6 +163,7 @@ def _body(graph: Graph, scope: Scope, native: bool) -> list[Statement]:
 def _returned(body: list[Statement], results: tuple[Expr, ...]) -> list[Statement]:
     """`return value`, without a name for it where that was the last thing made."""
     last = body[-1] if body else None
+    results = tuple(x.args[0] if x.op == "as" else x for x in results)
     if len(results) == 1 and isinstance(last, Assign) and results[0].op == "name" and last.targets == (results[0].params[0],):
         return [*body[:-1], Return((last.value,))]
     return [*body, Return(results)]

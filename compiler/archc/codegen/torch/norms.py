@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from archc.check.types import Axis, flat
+from archc.checker.types import Axis, flat
 from archc.ir import build
 from archc.ir.graph import Graph, Library, Node, carry, node, topological, users
 

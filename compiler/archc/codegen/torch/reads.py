@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING, Axis
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING, Axis
 from archc.codegen.torch import layout
 from archc.codegen.torch.affine import Affine, affine, same
 from archc.codegen.torch.form import Dims, Expr

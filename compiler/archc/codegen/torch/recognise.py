@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archc.check.types import Axis
+from archc.checker.types import Axis
 from archc.codegen.torch.windows import Convolution, Transposed, concatenation, convolution, pooling, transposed
 from archc.ir import build
 from archc.ir.graph import Graph, Library, Node, Random, carry, node, topological, users

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archc.check.sizes import Size
-from archc.check.types import LEADING, Axis
+from archc.checker.sizes import Size
+from archc.checker.types import LEADING, Axis
 from archc.codegen.torch import layout
 from archc.codegen.torch.form import Dims, Expr
 from archc.codegen.torch.lower import Lowering, NeedsFlat

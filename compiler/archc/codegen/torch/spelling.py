@@ -107,6 +107,7 @@ HOST = {
     "and": _op("{0} and {1}", AND),
     "or": _op("{0} or {1}", OR),
     "not": _op("not {0}", NOT),
+    "is_not": _op("{0} is not {1}", COMPARE),
     "where": _op("{1} if {0} else {2}", TERNARY),
     "to_float": _op("float({0})"),
     "to_int": _op("int({0})"),

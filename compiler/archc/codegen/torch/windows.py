@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from archc.check.sizes import Size
-from archc.check.types import Axis
+from archc.checker.sizes import Size
+from archc.checker.types import Axis
 from archc.codegen.torch.affine import affine, same
 from archc.ir import build
 from archc.ir.graph import Borders, Library, Node, Read, node

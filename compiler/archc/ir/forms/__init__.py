@@ -13,12 +13,13 @@ from archc.ir.forms.member import MEMBER_FORM
 from archc.ir.forms.random import RANDOM_FORM
 from archc.ir.forms.read import READ_FORM
 from archc.ir.forms.reduce import REDUCE_FORM
+from archc.ir.forms.scan import SCAN_FORM
 from archc.ir.graph import Node
 from archc.ops.table import OPS
 
 FORMS: dict[str, Form] = {form.name: form for form in (
     INPUT_FORM, CONST_FORM, SIZE_FORM, IOTA_FORM, EXPAND_FORM, READ_FORM, ACCUMULATE_FORM, RANDOM_FORM, CALL_FORM, ITEM_FORM,
-    MEMBER_FORM, LIBRARY_FORM)}
+    SCAN_FORM, MEMBER_FORM, LIBRARY_FORM)}
 """Forms by operation, for those that the op table has no row for."""
 
 

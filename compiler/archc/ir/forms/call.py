@@ -1,18 +1,24 @@
-"""`call`, a fn with a derivative of its own applied as a whole, and `item`, one of its results."""
+"""`call`, a fn with a derivative of its own applied as a whole; `item`, one result of it, of a `scan` or of a sub-module."""
 
 from __future__ import annotations
 
-from archc.check.types import Type, flat
+from archc.checker.types import Type, flat
 from archc.diagnostics.model import CompilerBug
 from archc.ir.forms.base import Form, demand
-from archc.ir.graph import Call, Graph, Member, Node
+from archc.ir.forms.scan import run_scan, scan_results
+from archc.ir.graph import Call, Graph, Member, Node, Scan
 from archc.ir.values import Run, Value
+
+SEVERAL = ("call", "scan", "member")
+"""Nodes that are no value themselves: their results are items of them."""
 
 
 def results(node: Node) -> tuple[Type, ...]:
-    """The type of each result of a `call` or `member` node."""
+    """The type of each result of a `call`, `scan` or `member` node."""
     if isinstance(node.attrs, Member):
         return node.attrs.types
+    if isinstance(node.attrs, Scan):
+        return scan_results(node.attrs)
     assert isinstance(node.attrs, Call)
     return tuple(Type(o.node.type.dtype, o.node.axes | frozenset(flat(o.layout))) for o in node.attrs.body.outputs)
 
@@ -41,7 +47,7 @@ def run_body(body: Graph, args: tuple[Value, ...], run: Run) -> list[Value]:
     """The outputs of a graph whose inputs are these values, in the sizes of the run."""
     from archc.ir.evaluate import evaluate_nodes
 
-    inner = Run(run.sizes, run.dtype, run.seed, run.order, {}, run.places)
+    inner = Run(run.sizes, run.dtype, run.seed, run.order, places=run.places)
     inner.values = {port.node: value for port, value in zip(body.inputs, args, strict=True)}
     evaluate_nodes([output.node for output in body.outputs], inner)
     return [inner.values[output.node] for output in body.outputs]
@@ -52,7 +58,7 @@ def evaluate_call(node: Node, args: tuple[Value, ...], run: Run) -> Value:
 
 
 def verify_item(node: Node) -> None:
-    demand(len(node.args) == 1 and node.args[0].op in ("call", "member"), "item is of a call")
+    demand(len(node.args) == 1 and node.args[0].op in SEVERAL, "item is of a call")
     types = results(node.args[0])
     demand(isinstance(node.attrs, int) and not isinstance(node.attrs, bool) and 0 <= node.attrs < len(types),
            f"item says which of {len(types)} results")
@@ -62,10 +68,16 @@ def verify_item(node: Node) -> None:
 
 def evaluate_item(node: Node, args: tuple[Value, ...], run: Run) -> Value:
     call = node.args[0]
-    if not isinstance(call.attrs, Call) or not isinstance(node.attrs, int):
-        raise CompilerBug("sub-modules are inlined before a graph is evaluated")
-    values = run_body(call.attrs.body, tuple(run.values[arg] for arg in call.args), run)
-    return run.spread(values[node.attrs], node.axes)
+    assert isinstance(node.attrs, int)
+    if call not in run.results:
+        operands = tuple(run.values[arg] for arg in call.args)
+        if isinstance(call.attrs, Scan):
+            run.results[call] = run_scan(call, operands, run)
+        elif isinstance(call.attrs, Call):
+            run.results[call] = run_body(call.attrs.body, operands, run)
+        else:
+            raise CompilerBug("sub-modules are inlined before a graph is evaluated")
+    return run.spread(run.results[call][node.attrs], node.axes)
 
 
 CALL_FORM = Form("call", verify_call, evaluate_call)

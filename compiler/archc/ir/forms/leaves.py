@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from archc.check.sizes import Size
-from archc.check.types import Axis, Type
+from archc.checker.sizes import Size
+from archc.checker.types import Axis, Type
 from archc.ir.forms.base import Form, demand
 from archc.ir.graph import Node, dtype_of
 from archc.ir.values import Run, Value

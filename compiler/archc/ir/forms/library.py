@@ -28,7 +28,7 @@ def evaluate(node: Node, args: tuple[Value, ...], run: Run) -> Value:
     from archc.ir.evaluate import evaluate_nodes
 
     assert isinstance(node.attrs, Library)
-    inner = Run(run.sizes, run.dtype, run.seed, run.order, {}, run.places)
+    inner = Run(run.sizes, run.dtype, run.seed, run.order, places=run.places)
     inner.values = {value_of: value for value_of, value in run.values.items() if value_of.op == "input"}
     inner.values |= {hole: args[place] for place, hole in holes(node).items()}
     evaluate_nodes([node.attrs.body], inner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archc.check.types import LEADING, flat
+from archc.checker.types import LEADING, flat
 from archc.diagnostics.model import CompilerBug
 from archc.ir.forms.base import Form, demand
 from archc.ir.graph import Member, Node

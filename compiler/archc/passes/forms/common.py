@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from archc.check.types import LEADING, Axis
+from archc.checker.types import LEADING, Axis
 from archc.ir import build
 from archc.ir.graph import Graph, Node, Notes, topological
 from archc.passes.cotangent import Cotangent, Facts

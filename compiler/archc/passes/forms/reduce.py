@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from archc.check.types import Axis
+from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Node
 from archc.ir.meaning import jvp

@@ -5,12 +5,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
-from archc.check import calls, reads
-from archc.check.frame import Frame
-from archc.check.sizes import Size
-from archc.check.terms import apply, as_term, describe, is_term
-from archc.check.typed import Term
-from archc.check.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, OpRef, SizeVal, Value, chain_size
+from archc.checker import calls, reads
+from archc.checker.frame import Frame
+from archc.checker.sizes import Size
+from archc.checker.terms import apply, as_term, describe, is_term
+from archc.checker.typed import Term
+from archc.checker.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, OpRef, SizeVal, Value, chain_size
 from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from archc.check import axes as axis_rules
-from archc.check import expressions, statements
-from archc.check.frame import Frame, Stop
-from archc.check.terms import INT, apply, as_term, expand, is_term
-from archc.check.typed import Loop, LoopResult, ReadAt, StateRef, Step, Term
-from archc.check.types import Axis, Type
-from archc.check.values import POISON, Value
+from archc.checker import axes as axis_rules
+from archc.checker import expressions, statements
+from archc.checker.frame import Frame, Stop
+from archc.checker.terms import INT, apply, as_term, expand, is_term
+from archc.checker.typed import Loop, LoopResult, ReadAt, StateRef, Step, Term
+from archc.checker.types import Axis, Type
+from archc.checker.values import POISON, Value
 from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from archc.check import axes as axis_rules
-from archc.check import calls, expressions, scans
-from archc.check.frame import Context, Frame, Stop
-from archc.check.terms import apply, as_term, expand, is_term
-from archc.check.typed import Body, CustomCall, Function, Reduction, Ref, TensorInput, TensorResult, Term
-from archc.check.types import Dim, Layout, Type
-from archc.check.values import POISON, AxisRef, Poison, Value, chain_size
+from archc.checker import axes as axis_rules
+from archc.checker import calls, expressions, scans
+from archc.checker.frame import Context, Frame, Stop
+from archc.checker.terms import apply, as_term, expand, is_term
+from archc.checker.typed import Body, CustomCall, Function, Reduction, Ref, TensorInput, TensorResult, Term
+from archc.checker.types import Dim, Layout, Type
+from archc.checker.values import POISON, AxisRef, Poison, Value, chain_size
 from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span

@@ -8,7 +8,7 @@ import pytest
 from archc.ir.evaluate import evaluate
 from archc.ir.graph import Graph
 from archc.ir.lower import lower_package
-from tests.check.programs import codes, graph, run, unit
+from tests.checker.programs import codes, graph, run, unit
 
 RNG = np.random.default_rng(1)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from archc.check import axes as axis_rules
-from archc.check.frame import Frame
-from archc.check.terms import expand, reindex
-from archc.check.typed import Term
-from archc.check.types import LEADING, Axis, Dim, Layout
-from archc.check.values import chain_size
+from archc.checker import axes as axis_rules
+from archc.checker.frame import Frame
+from archc.checker.terms import expand, reindex
+from archc.checker.typed import Term
+from archc.checker.types import LEADING, Axis, Dim, Layout
+from archc.checker.values import chain_size
 from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archc.check import expressions
-from archc.check.frame import Frame
-from archc.check.sizes import Size, product
-from archc.check.terms import apply, as_term, axis_index, const
-from archc.check.typed import Draw, Term
-from archc.check.types import Dim, Type
-from archc.check.values import SizeVal, chain_size
+from archc.checker import expressions
+from archc.checker.frame import Frame
+from archc.checker.sizes import Size, product
+from archc.checker.terms import apply, as_term, axis_index, const
+from archc.checker.typed import Draw, Term
+from archc.checker.types import Dim, Type
+from archc.checker.values import SizeVal, chain_size
 from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from archc.check.sizes import Size
-from archc.check.typed import Apply, AxisIndex, Const, Expand, ReadAt, SizeValue, Step, Term
+from archc.checker.sizes import Size
+from archc.checker.typed import Apply, AxisIndex, Const, Expand, ReadAt, SizeValue, Step, Term
 
 Interval = tuple[Size, Size]  # lowest and highest value, both reached or not
 

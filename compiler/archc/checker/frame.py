@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from archc.check.program import SourceFile
-from archc.check.sizes import Size
-from archc.check.typed import EntryCheck, Ref, SplitSize, Term
-from archc.check.types import LEADING, Axis, Dim, Layout, Type
-from archc.check.values import AxisRef, BuiltinRef, FnRef, LayerClass, OpRef, Poison, Value, chain_size
+from archc.checker.program import SourceFile
+from archc.checker.sizes import Size
+from archc.checker.typed import EntryCheck, Ref, SplitSize, Term
+from archc.checker.types import LEADING, Axis, Dim, Layout, Type
+from archc.checker.values import AxisRef, BuiltinRef, FnRef, LayerClass, OpRef, Poison, Value, chain_size
 from archc.diagnostics import codes
 from archc.diagnostics.model import Kind, Place, Problems
 from archc.limits import LIMITS, beyond
@@ -19,7 +19,7 @@ from archc.syntax import tree
 from archc.syntax.tree import Span
 
 if TYPE_CHECKING:
-    from archc.check.units import Registry
+    from archc.checker.units import Registry
 
 
 class Stop(Exception):

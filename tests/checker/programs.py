@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from archc.check.program import Program, check_program, elaborate
-from archc.check.typed import Unit
+from archc.checker.program import Program, check_program, elaborate
+from archc.checker.typed import Unit
 from archc.diagnostics.codes import IMPORT_UNKNOWN
 from archc.diagnostics.model import Kind, Problems
 from archc.ir.evaluate import evaluate

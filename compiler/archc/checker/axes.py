@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archc.check import expressions
-from archc.check.frame import Frame
-from archc.check.sizes import Size, product
-from archc.check.typed import SplitSize
-from archc.check.types import LEADING, Axis, Dim, Layout
-from archc.check.values import AxisRef, SizeVal, Value, chain_size
+from archc.checker import expressions
+from archc.checker.frame import Frame
+from archc.checker.sizes import Size, product
+from archc.checker.typed import SplitSize
+from archc.checker.types import LEADING, Axis, Dim, Layout
+from archc.checker.values import AxisRef, SizeVal, Value, chain_size
 from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span

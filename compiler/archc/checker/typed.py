@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Union
 
-from archc.check.sizes import Size
-from archc.check.types import Axis, Layout, Type
+from archc.checker.sizes import Size
+from archc.checker.types import Axis, Layout, Type
 from archc.syntax.tree import Span
 
 

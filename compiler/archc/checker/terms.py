@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
-from archc.check.frame import Frame, Stop
-from archc.check.sizes import Size
-from archc.check.typed import Apply, AxisIndex, Const, Expand, ReadAt, SizeValue, Term
-from archc.check.types import Axis, Dim, Type
-from archc.check.values import AxisRef, Poison, SizeVal, Value
+from archc.checker.frame import Frame, Stop
+from archc.checker.sizes import Size
+from archc.checker.typed import Apply, AxisIndex, Const, Expand, ReadAt, SizeValue, Term
+from archc.checker.types import Axis, Dim, Type
+from archc.checker.values import AxisRef, Poison, SizeVal, Value
 from archc.diagnostics import codes
 from archc.ops.table import OPS, DType, Op
 from archc.syntax.tree import Span

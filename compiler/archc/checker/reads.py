@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from archc.check import expressions
-from archc.check.bounds import interval
-from archc.check.frame import Frame, nonnegative
-from archc.check.sizes import Size
-from archc.check.terms import apply, as_term, const, int_op
-from archc.check.typed import AxisIndex, ReadAt, Term
-from archc.check.types import Axis, Dim, Type
-from archc.check.values import AxisRef, SizeVal, chain_size
+from archc.checker import expressions
+from archc.checker.bounds import interval
+from archc.checker.frame import Frame, nonnegative
+from archc.checker.sizes import Size
+from archc.checker.terms import apply, as_term, const, int_op
+from archc.checker.typed import AxisIndex, ReadAt, Term
+from archc.checker.types import Axis, Dim, Type
+from archc.checker.values import AxisRef, SizeVal, chain_size
 from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span

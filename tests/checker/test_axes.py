@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.check.programs import codes, fn_layer, graph, run, unit
+from tests.checker.programs import codes, fn_layer, graph, run, unit
 
 RNG = np.random.default_rng(0)
 

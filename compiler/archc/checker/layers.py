@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from archc.check import arguments, binding, calls, expressions, statements
-from archc.check import axes as axis_rules
-from archc.check.frame import Context, Frame, Stop
-from archc.check.program import Declared
-from archc.check.sizes import Size
-from archc.check.terms import apply, expand, is_term
-from archc.check.typed import Number, Ref, Stored, Term
-from archc.check.types import Axis, Type
-from archc.check.values import POISON, RUN_TIME, AxisRef, FnRef, Instance, LayerClass, SizeVal, Static, Value
+from archc.checker import arguments, binding, calls, expressions, statements
+from archc.checker import axes as axis_rules
+from archc.checker.frame import Context, Frame, Stop
+from archc.checker.program import Declared
+from archc.checker.sizes import Size
+from archc.checker.terms import apply, expand, is_term
+from archc.checker.typed import Number, Ref, Stored, Term
+from archc.checker.types import Axis, Type
+from archc.checker.values import POISON, RUN_TIME, AxisRef, FnRef, Instance, LayerClass, SizeVal, Static, Value
 from archc.diagnostics import codes
 from archc.ops.table import DType
 from archc.syntax import tree

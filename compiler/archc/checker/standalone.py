@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archc.check import arguments, binding, statements, units
-from archc.check import axes as axis_rules
-from archc.check.frame import Frame, Stop
-from archc.check.program import Declared, Program
-from archc.check.sizes import Size
-from archc.check.terms import as_term, is_term
-from archc.check.typed import Ref, Unit
-from archc.check.types import Axis, Type
-from archc.check.values import RUN_TIME, LayerClass, SizeVal, Value
+from archc.checker import arguments, binding, statements, units
+from archc.checker import axes as axis_rules
+from archc.checker.frame import Frame, Stop
+from archc.checker.program import Declared, Program
+from archc.checker.sizes import Size
+from archc.checker.terms import as_term, is_term
+from archc.checker.typed import Ref, Unit
+from archc.checker.types import Axis, Type
+from archc.checker.values import RUN_TIME, LayerClass, SizeVal, Value
 from archc.diagnostics import codes
 from archc.diagnostics.model import Problems
 from archc.syntax import tree

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from archc.check.typed import Unit
+from archc.checker.typed import Unit
 from archc.diagnostics import codes
 from archc.diagnostics.model import Kind, Problems
 from archc.syntax import tree
@@ -127,13 +127,13 @@ def _import(
 
 def check_program(program: Program, problems: Problems) -> None:
     """Check every declaration of the root file by itself, with its default static choices."""
-    from archc.check import standalone
+    from archc.checker import standalone
 
     standalone.check(program, problems)
 
 
 def elaborate(program: Program, layer: str, statics: Mapping[str, object], problems: Problems) -> Unit | None:
     """A layer of the root file (or one it imports) with static choices by name: text, numbers, or the names of layers."""
-    from archc.check import standalone
+    from archc.checker import standalone
 
     return standalone.elaborate(program, layer, statics, problems)

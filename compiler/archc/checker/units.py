@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from archc.check import axes as axis_rules
-from archc.check import binding, expressions, statements
-from archc.check.frame import Context, Frame, Stop
-from archc.check.layers import DTYPES, LayerFrame, open_root
-from archc.check.program import Declared, Program
-from archc.check.sizes import Size
-from archc.check.terms import as_term, const
-from archc.check.typed import Body, Child, Method, Ref, SizeValue, TensorInput, TensorResult, Term, Unit
-from archc.check.types import LEADING, Axis, Dim, Type
-from archc.check.values import FnRef, Instance, LayerClass, OpRef, Value, chain_size
+from archc.checker import axes as axis_rules
+from archc.checker import binding, expressions, statements
+from archc.checker.frame import Context, Frame, Stop
+from archc.checker.layers import DTYPES, LayerFrame, open_root
+from archc.checker.program import Declared, Program
+from archc.checker.sizes import Size
+from archc.checker.terms import as_term, const
+from archc.checker.typed import Body, Child, Method, Ref, SizeValue, TensorInput, TensorResult, Term, Unit
+from archc.checker.types import LEADING, Axis, Dim, Type
+from archc.checker.values import FnRef, Instance, LayerClass, OpRef, Value, chain_size
 from archc.diagnostics import codes
 from archc.diagnostics.model import Problems
 from archc.syntax import tree

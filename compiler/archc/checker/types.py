@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from archc.check.sizes import Size, product
+from archc.checker.sizes import Size, product
 from archc.ops.table import DType
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from archc.check import arguments as arguments_of
-from archc.check import axes as axis_rules
-from archc.check import binding, expressions, initial, layers, statements, units
-from archc.check.frame import INITIALISERS, Frame, Stop
-from archc.check.sizes import Size
-from archc.check.terms import apply, as_term, axis_index, const, describe, expand, is_term
-from archc.check.typed import Draw, MemberCall, ReadAt, Reduction, Term
-from archc.check.types import Axis, Type
-from archc.check.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, LayerClass, OpRef, SizeVal, Value
+from archc.checker import arguments as arguments_of
+from archc.checker import axes as axis_rules
+from archc.checker import binding, expressions, initial, layers, statements, units
+from archc.checker.frame import INITIALISERS, Frame, Stop
+from archc.checker.sizes import Size
+from archc.checker.terms import apply, as_term, axis_index, const, describe, expand, is_term
+from archc.checker.typed import Draw, MemberCall, ReadAt, Reduction, Term
+from archc.checker.types import Axis, Type
+from archc.checker.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, LayerClass, OpRef, SizeVal, Value
 from archc.diagnostics import codes
 from archc.ops.table import LANGUAGE_NAMES, OPS
 from archc.syntax import tree

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Union
 
-from archc.check.sizes import Size
-from archc.check.typed import Term
-from archc.check.types import Axis, Dim
+from archc.checker.sizes import Size
+from archc.checker.typed import Term
+from archc.checker.types import Axis, Dim
 from archc.ops.table import Op
 from archc.syntax import tree
 from archc.syntax.tree import Span
 
 if TYPE_CHECKING:
-    from archc.check.frame import Frame
-    from archc.check.program import Declared
+    from archc.checker.frame import Frame
+    from archc.checker.program import Declared
 
 
 RUN_TIME = ("axis", "int", "float", "bool")  # kinds of parameters that are given when a module is constructed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archc.check.sizes import Size, common_factor
+from archc.checker.sizes import Size, common_factor
 
 NAMES = ("a", "b", "c")
 VALUES = {"a": 3, "b": 4, "c": 7}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from archc.check import expressions
-from archc.check.frame import Frame, Stop
-from archc.check.sizes import Size
-from archc.check.terms import apply, as_term, const, describe, is_term
-from archc.check.types import Type
-from archc.check.values import RUN_TIME, AxisRef, FnRef, Instance, LayerClass, OpRef, Poison, SizeVal, Value
+from archc.checker import expressions
+from archc.checker.frame import Frame, Stop
+from archc.checker.sizes import Size
+from archc.checker.terms import apply, as_term, const, describe, is_term
+from archc.checker.types import Type
+from archc.checker.values import RUN_TIME, AxisRef, FnRef, Instance, LayerClass, OpRef, Poison, SizeVal, Value
 from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span
