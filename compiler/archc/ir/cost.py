@@ -1,0 +1,81 @@
+"""The one cost model: arithmetic and bytes of nodes and graphs, as sizes over the graph's symbols.
+
+A node by itself reads its operands and writes its result; a graph can do no better than to read each input and write each output
+once. Whoever groups, recomputes or predicts time compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from archc.checker.sizes import Size, product
+from archc.checker.types import Type, flat
+from archc.ir.graph import Accumulate, Call, Graph, Library, Node, Scan, topological
+from archc.ops.table import OPS
+
+NOTHING = Size.of(0)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Additions and multiplications, calls of special functions, bytes read and bytes written."""
+
+    flops: Size = NOTHING
+    special: Size = NOTHING
+    read: Size = NOTHING
+    written: Size = NOTHING
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.flops + other.flops, self.special + other.special, self.read + other.read, self.written + other.written)
+
+    def times(self, count: Size) -> Work:
+        return Work(self.flops * count, self.special * count, self.read * count, self.written * count)
+
+    def evaluate(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """The numbers for given sizes: flops, special, read, written."""
+        return {name: getattr(self, name).evaluate(sizes) for name in ("flops", "special", "read", "written")}
+
+
+def size_in_bytes(type: Type, float_bytes: int = 4) -> Size:
+    """The bytes of a tensor. An int has 8, a bool 1, a complex number two floats."""
+    width = {"float": float_bytes, "int": 8, "bool": 1, "complex": 2 * float_bytes}[type.dtype]
+    return type.count * width
+
+
+def node_work(node: Node, float_bytes: int = 4) -> Work:
+    """The work of one node that is computed by itself. Inputs, constants, indices and views cost nothing where they are made."""
+    if node.op in ("input", "const", "size", "iota", "expand", "item"):
+        return Work()
+    read = sum((size_in_bytes(arg.type, float_bytes) for arg in node.args), NOTHING)
+    moved = Work(read=read, written=size_in_bytes(node.type, float_bytes))
+    row = OPS.get(node.op)
+    if row is not None:
+        count = node.type.count if row.form == "elementwise" else node.args[0].type.count
+        return moved + Work(count * row.cost.flops, count * row.cost.special)
+    if isinstance(node.attrs, Accumulate):
+        axes = node.args[0].axes.union(*(index.axes for index in node.args[1:]), node.attrs.keep)
+        return moved + Work(product(axis.size for axis in axes))
+    if isinstance(node.attrs, Scan):
+        return graph_work(node.attrs.body, float_bytes).times(node.attrs.axis.size)
+    if isinstance(node.attrs, Call):
+        return graph_work(node.attrs.body, float_bytes)
+    if isinstance(node.attrs, Library):
+        inner = sum((node_work(n, float_bytes) for n in topological([node.attrs.body])), Work())
+        return moved + Work(inner.flops, inner.special)
+    return moved  # a read, a draw, a sub-module
+
+
+def graph_work(graph: Graph, float_bytes: int = 4) -> Work:
+    """The work of all nodes, each computed by itself: what a graph costs that nobody has grouped."""
+    return sum((node_work(node, float_bytes) for node in topological(graph.roots)), Work())
+
+
+def least_traffic(graph: Graph, float_bytes: int = 4) -> Work:
+    """The bytes that no implementation can do without: every input that is used read once, every result written once."""
+    used = {node.attrs for node in topological(graph.roots) if node.op == "input"}
+    read = sum((size_in_bytes(port.type, float_bytes) for port in graph.inputs if port.name in used), NOTHING)
+    results = [Type(o.node.type.dtype, frozenset(flat(o.layout))) for o in (*graph.outputs, *graph.penalties)]
+    buffers = {port.name: port.type for port in graph.inputs}
+    results += [buffers[update.buffer] for update in graph.updates]
+    return Work(read=read, written=sum((size_in_bytes(type, float_bytes) for type in results), NOTHING))
