@@ -8,17 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from programs import FOLDER, PROGRAMS, problems_of, said
 
-from archc import sources
-from archc.checker.program import check_program, elaborate
 from archc.diagnostics.codes import KINDS
-from archc.diagnostics.model import ArchError, Problem, Problems
-from archc.diagnostics.render import missing_facts, terminal
-from archc.ir.lower import lower_graph
-from archc.passes.gradient import gradient
+from archc.diagnostics.render import missing_facts
 
-FOLDER = Path(__file__).parents[1] / "errors"
-PROGRAMS = sorted(FOLDER.glob("*.arch"))
 ELSEWHERE = {
     "file-missing": "test_files.py",
     "file-unreadable": "test_files.py",
@@ -34,37 +28,13 @@ ELSEWHERE = {
 """Kinds that no text of a program meets by itself, each with the file beside this one that meets them."""
 
 
-def problems_of(path: Path) -> tuple[list[Problem], dict[str, str]]:
-    """What is wrong with a program, and the texts.
-
-    A first line `#: layer Name key=value` asks for that layer, so set; `#: backward Name` for the derivative of its forward.
-    """
-    text = path.read_text(encoding="utf-8")
-    problems = Problems()
-    program = sources.load_text(text, path.name, problems, home=path.parent)
-    if program is None or problems.errors:
-        return problems.sorted(), problems.texts
-    check_program(program, problems)
-    if text.startswith("#: "):
-        verb, name, *settings = text.removeprefix("#: ").split("\n")[0].split()
-        statics = {key: int(value) for key, _, value in (setting.partition("=") for setting in settings)}
-        unit = elaborate(program, name, statics, problems)
-        if verb == "backward" and unit is not None:
-            with pytest.raises(ArchError) as raised:
-                gradient(lower_graph(unit, "forward", "train"))
-            problems.found += raised.value.problems
-    return problems.sorted(), problems.texts
-
-
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
 def test_program(path: Path, golden) -> None:  # type: ignore[no-untyped-def]
     problems, texts = problems_of(path)
     assert path.stem.replace("_", "-") in [problem.kind.code for problem in problems], [p.kind.code for p in problems]
     for problem in problems:
         assert not missing_facts(problem), f"{problem.kind.code} lacks the facts {missing_facts(problem)}"
-    said = "\n\n".join(terminal(problem, texts, width=120) for problem in problems)
-    said = said.replace(f"{FOLDER}/", "")
-    golden(path.with_suffix(".txt"), f"{path.read_text(encoding='utf-8').rstrip()}\n\n{'-' * 100}\n{said}\n")
+    golden(path.with_suffix(".txt"), f"{path.read_text(encoding='utf-8').rstrip()}\n\n{'-' * 100}\n{said(problems, texts)}\n")
 
 
 @pytest.mark.parametrize("code", sorted(KINDS))
