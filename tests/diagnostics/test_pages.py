@@ -9,11 +9,11 @@ import re
 from pathlib import Path
 
 import pytest
-from programs import FOLDER, problems_of, said
 
 from archc import api
 from archc.diagnostics.codes import KINDS
 from archc.diagnostics.pages import HEADINGS, index, page, sections
+from tests.diagnostics.programs import FOLDER, problems_of, said
 
 PAGES = Path(__file__).parents[2] / "docs" / "errors"
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from programs import FOLDER, PROGRAMS, problems_of, said
 
 from archc.diagnostics.codes import KINDS
 from archc.diagnostics.render import missing_facts
+from tests.diagnostics.programs import FOLDER, PROGRAMS, problems_of, said
 
 ELSEWHERE = {
     "file-missing": "test_files.py",
