@@ -80,6 +80,23 @@ layer L() {
     assert "surrogate grad(dy, dz) { a: dy * b + dz, b: none }" in text
 
 
+@pytest.mark.parametrize("body", [
+    "state s[n] = 0\n s = s * w + x\n yield y = s",
+    "state s[n, k] = w\n s = s * x\n yield y = sum[k](s) + float(t)",
+    "state a[n] = 0\n state b[n] = 1\n c = a + b\n a = b * x\n b = c + x[t = t - 1 else 0]\n yield y = a - b",
+    "state s[n] = 0\n for k { s = (s + w) * 0.5 }\n yield y = s + exp(x)",
+    "state s[n] = sum[t](x)\n yield y = s * x\n s = tanh(s)",
+])
+@pytest.mark.parametrize("direction", ["", " reverse"])
+def test_loops(body: str, direction: str) -> None:
+    weight = "w[n, k]" if "k]" in body or "for k" in body else "w[n]"
+    source = f"""layer L() {{ forward(x[n, t], {weight}) -> [n, t] {{
+        scan t{direction} {{ {body}\n finally last = {body[6]}\n }}
+        return y{'' if 'n, k' in body else ' + last'} }}\n }}"""
+    original = graph(source)
+    assert digest(again(to_source(original, "L"))) == digest(original)
+
+
 def test_names_that_the_language_has_taken() -> None:
     original = parse("""graph f(layer: float[sum, max], param if.0: float[max])
       numbers max

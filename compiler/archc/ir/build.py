@@ -34,6 +34,8 @@ def apply(op: str, *args: Node) -> Node:
     row = OPS[op]
     if row.form != "elementwise" or len(args) != row.arity:
         raise TypeError(f"{op} is not elementwise with {len(args)} operands")
+    if op == "to_float" and args[0].op == "const" and isinstance(args[0].attrs, int):
+        return const(float(args[0].attrs))
     promoted = _promote(row.dtypes, args)
     axes = frozenset().union(*(arg.axes for arg in args)) if args else frozenset()
     return node(op, promoted, None, Type(row.result(tuple(arg.type.dtype for arg in promoted)), axes))
@@ -112,6 +114,8 @@ def accumulate(v: Node, at: Mapping[Axis, tuple[Node, Borders]], keep: Iterable[
 
 def random(kind: str, args: Iterable[Node], axes: Iterable[Axis], serial: int) -> Node:
     axes = tuple(axes)
+    args = (apply("to_float", arg) if arg.type.dtype == "int" and arg.op != "const" else
+            const(float(arg.attrs)) if arg.type.dtype == "int" else arg for arg in args)  # type: ignore[arg-type]
     return node("random", args, Random(kind, axes, serial), Type("float", frozenset(axes)))
 
 

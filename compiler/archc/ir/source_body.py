@@ -9,7 +9,9 @@ from typing import Protocol
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis
-from archc.ir.graph import Accumulate, Call, Graph, Node, Random, Read, topological
+from archc.ir import build
+from archc.ir.forms.call import SEVERAL, results
+from archc.ir.graph import Accumulate, Call, Graph, Node, Random, Read, Scan, topological
 from archc.ir.meaning import meaning
 from archc.ops.table import LANGUAGE_NAMES, OPS
 
@@ -91,13 +93,17 @@ class Body:
             self.uses.update(_operands(node))
             if isinstance(node.attrs, Read):
                 self.uses[node.args[0]] += 1  # what is indexed has a name
+        outside = {arg for node in needed if isinstance(node.attrs, Scan) for arg in node.args[node.attrs.states :]}
         for node in needed:
-            if node in self.written or node.op in ("call", "member"):
+            if node in self.written or node.op in SEVERAL:
                 continue
             text = self.node(node)
             named = self.graph.notes.names.get(node)
             many = self.uses[node] > 1 or named is not None or len(text[0]) > WIDTH
-            if many and node.op not in ("const", "iota", "size", "to_float"):
+            # In a loop a name means its element, so what a loop reads is computed before it and has one.
+            if node.op in ("const", "iota", "size") or text[0].isidentifier():
+                pass
+            elif node in outside or (many and node.op != "to_float"):
                 text = self.assign(named or "v", text[0])
             self.written[node] = text
 
@@ -185,7 +191,7 @@ class Body:
     def meant(self, meant: Node) -> Text:
         """An operation without a name in the language, by its meaning."""
         for inner in topological([meant]):
-            if inner not in self.written and inner.op not in ("call", "member"):
+            if inner not in self.written and inner.op not in SEVERAL:
                 self.written[inner] = self.node(inner)
         return self.written[meant]
 
@@ -208,18 +214,55 @@ class Body:
 
     def item(self, node: Node) -> Text:
         call = node.args[0]
-        if not isinstance(call.attrs, Call) or not isinstance(node.attrs, int):
-            raise ValueError("sub-modules are inlined before a graph is written as source")
+        assert isinstance(node.attrs, int)
+        if isinstance(call.attrs, Scan) and call not in self.results:
+            self.results[call] = self.scan(call, call.attrs)
         if call in self.results:
             return self.results[call][node.attrs], ATOM
+        if not isinstance(call.attrs, Call):
+            raise ValueError("sub-modules are inlined before a graph is written as source")
         fn = self.layer.fn(call.attrs)
         text = f"{fn}({', '.join(self.at(arg, 0) for arg in call.args)})"
         outputs = call.attrs.body.outputs
         if len(outputs) == 1:
             return text, ATOM
-        names = self.results[call] = [self.names.fresh(output.name) for output in outputs]
+        names = self.results[call] = [self.result_name(call, i, output.name) for i, output in enumerate(outputs)]
         self.lines.append(f"{', '.join(names)} = {text}")
         return names[node.attrs], ATOM
+
+
+    def result_name(self, call: Node, index: int, otherwise: str) -> str:
+        """A name for one of several results: that of its item in the notes, if it has one."""
+        item = build.item(call, index, results(call)[index])
+        return self.names.fresh(self.graph.notes.names.get(item, otherwise))
+
+    def scan(self, node: Node, scan: Scan) -> list[str]:
+        """A loop as statements; the names of its results."""
+        axis = self.declare(scan.axis)
+        inner = Body(scan.body, self.layer, self.names, self.axes, self.symbols)
+        ports, outputs = scan.body.inputs, scan.body.outputs
+        states = []
+        for port, start in zip(ports[: scan.states], node.args, strict=False):
+            states.append(self.names.fresh("state"))
+            inner.written[port.node] = (states[-1], ATOM)
+            begin = bare(start, port.type.axes)
+            inner.lines.append(f"state {states[-1]}[{self.over(port.type.axes)}] = {self.at(begin, 0)}")
+        for port, arg in zip(ports[scan.states :], node.args[scan.states :], strict=False):
+            inner.written[port.node] = self.written[arg]
+        if scan.step:
+            inner.written[ports[-1].node] = (axis, ATOM)
+        nexts = [bare(o.node, port.type.axes) for o, port in zip(outputs, ports[: scan.states], strict=False)]
+        inner.run([*nexts, *(o.node for o in outputs[scan.states :])])
+        yields = [self.result_name(node, i, "y") for i in range(scan.states, len(outputs))]
+        inner.lines += [f"yield {name} = {inner.at(o.node, 0)}" for name, o in zip(yields, outputs[scan.states :], strict=True)]
+        ends = [inner.at(new, 0) for new in nexts]
+        if scan.states > 1:  # all are computed from the old states
+            ends = [inner.assign("next", end)[0] for end in ends]
+        inner.lines += [f"{name} = {end}" for name, end in zip(states, ends, strict=True) if name != end]
+        finals = [self.result_name(node, i, "last") for i in range(scan.states)]
+        inner.lines += [f"finally {last} = {name}" for last, name in zip(finals, states, strict=True)]
+        self.lines += [f"scan {axis}{' reverse' * scan.reverse} {{", *(f"    {line}" for line in inner.lines), "}"]
+        return [*finals, *yields]
 
 
 def _operands(node: Node) -> tuple[Node, ...]:

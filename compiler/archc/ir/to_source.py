@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis, Dim, Layout, dim_size, flat
+from archc.ir.forms.call import SEVERAL
 from archc.ir.graph import Call, Definition, Graph, Port
 from archc.ir.source_body import ATOM, WIDTH, Body, Names, bare, in_order
 from archc.ir.text import axes_of
@@ -254,7 +255,7 @@ class _Layer:
         for target, output in zip(call.wrt, call.vjp.outputs, strict=True):
             root = bare(output.node, flat(output.layout))
             for node in in_order([root]):
-                if node not in body.written and node.op not in ("call", "member"):
+                if node not in body.written and node.op not in SEVERAL:
                     body.written[node] = body.node(node)
             rows.append(f"{by_name[target]}: {body.at(root, 0)}")
         if body.lines:
