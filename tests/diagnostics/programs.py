@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from archc.check.program import check_program, elaborate
 
 from archc import sources
+from archc.checker.program import check_program, elaborate
 from archc.diagnostics.model import ArchError, Problem, Problems
 from archc.diagnostics.render import terminal
 from archc.ir.lower import lower_graph
