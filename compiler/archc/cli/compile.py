@@ -15,7 +15,7 @@ EXAMPLES = """examples:
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a .arch file, or a module of the library: std.kan")
     parser.add_argument("-o", "--out", required=True, type=Path, metavar="DIR", help="the package's folder; replaced as a whole")
-    parser.add_argument("--layer", dest="layers", action="append", metavar="NAME", help="only this layer; more than once for more")
+    parser.add_argument("--layer", dest="layers", action="append", metavar="NAME", help="only this layer; give it again for more")
     add_static(parser)
     parser.add_argument("--target", choices=["torch"], default="torch", help="(torch)")
 
