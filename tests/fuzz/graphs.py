@@ -425,7 +425,7 @@ class Grower:
 def random_graph(rng: random.Random, steps: int = 12, *, smooth: bool = False, leading: bool | None = None,
                  written: bool = False) -> Graph:
     """A graph of about so many operations. `smooth`: of operations whose derivatives are continuous, without draws.
-    `leading`: whether inputs have leading dimensions `...`; by default, now and then. `written`: of what `.arch` has words for."""
+    `leading`: whether inputs have leading dimensions `...`; by default, now and then. `written`: of what the language can say."""
     grower = Grower(rng, smooth, written)
     grower.frame(rng.random() < 0.2 if leading is None else leading)
     for _ in range(steps):

@@ -1,7 +1,7 @@
 """Random graphs as `.arch` source: checked and lowered again they have the same value, and the same digest from then on.
 
-The front end folds arithmetic of sizes, drops reads of everything and knows which indices stay inside. A random graph may say these
-things in more words, so its first round trip may give another digest; what comes out is as the language has it, and stays.
+The front end folds arithmetic of sizes, drops reads of everything and knows which indices stay inside. A random graph may say
+these things in more words, so its first round trip may give another digest; what comes out is as the language has it, and stays.
 """
 
 from __future__ import annotations

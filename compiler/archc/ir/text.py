@@ -46,7 +46,8 @@ from archc.ir.graph import (
     dtype_of,
     topological,
 )
-from archc.ir.read_text import NAME, parse
+from archc.ir.read_text import parse
+from archc.ir.text_cursor import NAME
 from archc.syntax.tree import Span
 
 __all__ = ["axes_of", "parse", "write", "write_marked"]
