@@ -1,240 +1,36 @@
-"""Every diagnostic, declared once. The page in `docs/errors`, the list of codes and the tests come from here."""
+"""Every diagnostic, declared once (those of syntax in `syntax_codes`). The pages in `docs/errors` come from here."""
 
 from __future__ import annotations
 
-from archc.diagnostics.model import Kind
+from archc.diagnostics import syntax_codes
+from archc.diagnostics.declare import KINDS, declare
 
-KINDS: dict[str, Kind] = {}
+__all__ = ["KINDS", "declare", "syntax_codes"]
 
-
-def declare(code: str, summary: str, **texts: object) -> Kind:
-    """`title`, `here`, `note`, `hint` are templates over the facts given when the problem is found."""
-    if code in KINDS:
-        raise ValueError(f"two diagnostics are called {code}")
-    KINDS[code] = Kind(code=code, summary=summary, **texts)  # type: ignore[arg-type]
-    return KINDS[code]
-
-
-# ------------------------------------------------------------------------------------------------- syntax, files
-SYNTAX = declare(
-    "syntax", "A word or sign stands where the language has no use for it",
-    title="expected {expected}, found {found}", hint="{way_out}",
-)
-UNCLOSED = declare(
-    "unclosed", "A bracket or brace is opened and never closed",
-    title="'{opened}' is never closed", here="opened here", hint="add the '{closer}' that is missing",
-)
-STRAY_BRACKET = declare(
-    "stray-bracket", "A bracket or brace closes nothing",
-    title="{found} closes nothing", hint="take it away, or open it before",
-)
-CHARACTER = declare(
-    "character", "A character has no meaning in the language",
-    title="{character} has no meaning here", hint="{way_out}",
-)
-UNCLOSED_STRING = declare(
-    "unclosed-string", "A string is not closed on its line",
-    title="a string does not end on its line", here="has no partner", hint="a string begins and ends with '\"' on one line",
-)
-QUOTES = declare(
-    "quotes", "A string stands in single quotes",
-    title="strings stand in double quotes", hint="write \"...\"",
-)
-NUMBER_NAME = declare(
-    "number-name", "A number runs into a name",
-    title="'{word}' is neither a number nor a name", hint="{way_out}",
-)
-LETTERS = declare(
-    "letters", "A name has a letter that is not one of a to z",
-    title="names are written with the letters a to z, digits and '_'", here="{character}", hint="{way_out}",
-)
-POWER_SIGN = declare(
-    "power-sign", "A power is written as in Python",
-    title="a power is written '^'", hint="write 'x ^ 2'",
-)
-LOGIC_SIGN = declare(
-    "logic-sign", "A logical operation is written as in C",
-    title="'{found}' is written '{word}'", hint="the words are 'and', 'or' and 'not'",
-)
-MATMUL_SIGN = declare(
-    "matmul-sign", "A matrix product is written as in Python",
-    title="there is no '@': a matrix product is a sum over the axis that both have", hint="write 'sum[k](a * b)'",
-)
-SEMICOLON = declare(
-    "semicolon", "A statement ends with a semicolon",
-    title="a statement ends with its line, not with ';'", hint="take the ';' away, or begin a new line",
-)
-COMMENT_SIGN = declare(
-    "comment-sign", "A comment is written as in another language",
-    title="a comment begins with '#'", hint="write '# ...'",
-)
-LINE_JOIN = declare(
-    "line-join", "A line ends with a backslash",
-    title="a backslash does not join lines", hint="put the expression into parentheses: it may then go on over several lines",
-)
-QUESTION = declare(
-    "question", "A choice is written with a question mark",
-    title="there is no '?': a choice of values is 'where(condition, a, b)'",
-    hint="use 'where' for values, or 'if condition { ... } else { ... }' for a static choice",
-)
-AUGMENTED = declare(
-    "augmented", "A value is changed in place",
-    title="there is no '{found}': a name is given a value once",
-    hint="write 'y = x {sign} ...' with a new name; in a scan, 'S = S {sign} ...' changes a state",
-)
-EQUAL_SIGN = declare(
-    "equal-sign", "'=' stands where values are compared",
-    title="values are compared with '=='", here="this gives a name a value", hint="write '=='",
-)
-CHAINED = declare(
-    "chained", "Comparisons stand in a chain",
-    title="comparisons do not chain", hint="write 'a < b and b < c'",
-)
-LINE_ENDS = declare(
-    "line-ends", "A line ends in the middle of an expression",
-    title="the line ends where an operand is expected",
-    hint="put the expression into parentheses if it goes on over several lines",
-)
-RETURN_NOTHING = declare(
-    "return-nothing", "A return has no value",
-    title="'return' needs a value",
-    hint="write 'return x'; a function with named results has no 'return': it assigns them",
-)
-LOOSE_EXPRESSION = declare(
-    "loose-expression", "An expression stands as a statement",
-    title="the value of this expression goes nowhere", hint="write 'name = ...' or 'return ...'",
-)
-INDEX_WITHOUT_AXIS = declare(
-    "index-without-axis", "An index does not say its axis",
-    title="an index says its axis",
-    hint="write 'x[t = 0]' for the element at 0 of axis t; there are no ranges: 'x[t = t + 1]' shifts",
-)
-SPLIT_IN_INDEX = declare(
-    "split-in-index", "An axis is split inside an index",
-    title="an axis is not split in an index",
-    hint="split it where it is declared, 'x[n, (g=8 k)=c]', or with 'axis c = (g=8 k)'",
-)
-MISSING_COMMA = declare(
-    "missing-comma", "Two entries of a list have no comma between them",
-    title="a ',' is missing before {found}",
-)
-LAMBDA = declare(
-    "lambda", "A function without a name",
-    title="there are no functions without a name", hint="declare it: 'fn name(x) { return ... }'",
-)
-CONDITIONAL = declare(
-    "conditional", "A choice is written as in Python",
-    title="a choice of values is 'where(condition, a, b)'",
-    hint="use 'where' for values, or 'if condition { ... } else { ... }' for a static choice",
-)
-COMPREHENSION = declare(
-    "comprehension", "A list is built by a loop",
-    title="a list is not built by a loop", hint="write 'repeat n as l { ... }' for a list of sub-layers",
-)
-COLON_BLOCK = declare(
-    "colon-block", "A block begins with a colon",
-    title="a block stands in braces", here="expected '{'", hint="write '{' here and '}' where the block ends",
-)
-FOREIGN_DECLARATION = declare(
-    "foreign-declaration", "A declaration begins with a word of another language",
-    title="'{word}' declares nothing here", hint="{way_out}",
-)
-FOREIGN_STATEMENT = declare(
-    "foreign-statement", "A statement begins with a word of another language",
-    title="no statement begins with '{word}'", hint="{way_out}", near=("word", "words"),
-)
-OUTSIDE = declare(
-    "outside", "A statement stands outside of any fn or layer",
-    title="a file has only declarations: fn, layer, search and import", here="not a declaration",
-    hint="put it into a fn or a layer", near=("word", "words"),
-)
-RESULT_BRACKETS = declare(
-    "result-brackets", "A result is not written as axes in brackets",
-    title="a result is its axes in brackets", here="{found} is not in brackets",
-    hint="write '-> [n, o]', '-> []' for one number, '-> like x', or '-> (y[n], last[n])' for several",
-)
-SIZED_KIND = declare(
-    "sized-kind", "The axes of a tensor stand after its dtype",
-    title="the axes of a tensor stand after its name", hint="write 'x[n, c]', or 'x[n, c]: int' where it is not a float",
-)
-TYPED_NAME = declare(
-    "typed-name", "A name in a body is given a type",
-    title="a name in a body takes the type of its value", hint="write 'name = value'",
-)
-SIZE_OF_VALUE = declare(
-    "size-of-value", "Bars stand around an expression",
-    title="'|d|' is the size of one axis", hint="write 'abs(x)' for the absolute value",
-)
-NO_VALUE = declare(
-    "no-value", "A param, buffer or init has no value",
-    title="{found} stands where the initial value is expected",
-    hint="write '= 0', '= normal(0.02)', '= kaiming_uniform[i](sqrt(5))', or '= given' if the caller supplies it",
-)
-RESERVED = declare(
-    "reserved", "A word of the language stands where a name is expected",
-    title="'{word}' cannot be a name", hint="and, or, not, true, false and inf are never names",
-)
-IMPORT_PATH = declare(
-    "import-path", "An import does not name its file by words with dots",
-    title="an import names its file by words with dots",
-    hint="write 'import std.norm', or 'import blocks' for blocks.arch in this folder",
-)
-EXPRESSION_BODY = declare(
-    "expression-body", "A function's body is not in braces",
-    title="a body stands in braces", hint="write '{ return ... }'",
-)
-LAYER_INPUT = declare(
-    "layer-input", "An entry between the parentheses of a layer does not say what it is",
-    title="'{name}' does not say what it is", here="expected '{name}: kind'",
-    note="parameters of a layer have a kind (axis, int, float, bool, str, layer, ...); tensors are inputs of its forward",
-    hint="write '{name}: axis' for an axis, or move it to forward(...)",
-)
-PARAMETER_KIND = declare(
-    "fn-kind", "A parameter that is a function does not say what it takes",
-    title="a parameter that is a function names its arguments", hint="write 'fn(x)'",
-)
-SPACE_OUTSIDE_HOLE = declare(
-    "space-outside-hole", "A layer that is not a hole of a search has a space",
-    title="only a hole of a search has a space",
-    hint="put the layer into 'search name { hole layer ... }', or take the space away",
-)
-NUMBER_TOO_LARGE = declare(
-    "number-too-large", "A number is beyond what a float can hold",
-    title="{number} is beyond the largest float", hint="write 'inf' if infinity is meant",
-)
-UNKNOWN_ESCAPE = declare(
-    "unknown-escape", "A string has a backslash before a character that needs none",
-    title="'{escape}' means nothing in a string", hint="a backslash stands before a quote, another backslash, n or t",
-)
-FILE_MISSING = declare(
-    "file-missing", "A file is not there", title="there is no file '{path}'", near=("path", "others"),
-)
-FILE_UNREADABLE = declare(
-    "file-unreadable", "A file cannot be read", title="'{path}' cannot be read: {reason}",
-)
+# fmt: off
+# ------------------------------------------------------------------------------------------------- files
+FILE_MISSING = declare("file-missing", "A file is not there", title="there is no file '{path}'", near=("path", "others"))
+FILE_UNREADABLE = declare("file-unreadable", "A file cannot be read", title="'{path}' cannot be read: {reason}")
 FILE_FOLDER = declare(
-    "file-folder", "A folder stands where a file is expected",
-    title="'{path}' is a folder", hint="name a .arch file in it",
+    "file-folder", "A folder stands where a file is expected", title="'{path}' is a folder", hint="name a .arch file in it",
 )
 FILE_ENCODING = declare(
-    "file-encoding", "A file is not text in UTF-8",
-    title="'{path}' is not text in UTF-8: byte {byte} at {offset}", hint="save it as UTF-8",
+    "file-encoding", "A file is not text in UTF-8", title="'{path}' is not text in UTF-8: byte {byte} at {offset}",
+    hint="save it as UTF-8",
 )
 FILE_EMPTY = declare(
-    "file-empty", "A file declares nothing",
-    title="'{path}' declares nothing", hint="declare a fn or a layer in it",
+    "file-empty", "A file declares nothing", title="'{path}' declares nothing", hint="declare a fn or a layer in it",
 )
 IMPORT_UNKNOWN = declare(
-    "import-unknown", "An import names a file that is not there",
-    title="there is no '{name}' to import", here="looked for {places}", near=("name", "others"),
+    "import-unknown", "An import names a file that is not there", title="there is no '{name}' to import",
+    here="looked for {places}", near=("name", "others"),
 )
 IMPORT_CYCLE = declare(
-    "import-cycle", "Files import each other in a circle",
-    title="'{name}' imports itself", note="{path}", hint="move what both need to a third file",
+    "import-cycle", "Files import each other in a circle", title="'{name}' imports itself", note="{path}",
+    hint="move what both need to a third file",
 )
 IMPORT_OUTSIDE = declare(
-    "import-outside", "An import leaves the folder of its file",
-    title="'{name}' lies outside of the folder of this file",
+    "import-outside", "An import leaves the folder of its file", title="'{name}' lies outside of the folder of this file",
     note="a file may import what lies below its own folder, and the standard library",
 )
 OUT_TAKEN = declare(
@@ -242,196 +38,351 @@ OUT_TAKEN = declare(
     title="'{path}' is there already, and archc did not write it", hint="choose another folder, or remove it first",
 )
 OUT_UNWRITABLE = declare(
-    "out-unwritable", "A package cannot be written",
-    title="'{path}' cannot be written: {reason}", note="nothing was changed",
+    "out-unwritable", "A package cannot be written", title="'{path}' cannot be written: {reason}", note="nothing was changed",
 )
 UNKNOWN_TARGET = declare(
-    "unknown-target", "A package is asked for in a form that archc does not write",
-    title="there is no target '{name}'", hint="targets are {names}", near=("name", "names"),
+    "unknown-target", "A package is asked for in a form that archc does not write", title="there is no target '{name}'",
+    hint="targets are {names}", near=("name", "names"),
 )
 NO_LAYER = declare(
     "no-layer", "A file is compiled that has no layer", title="'{path}' has no layer to compile",
     hint="declare a layer; a fn is compiled where a layer uses it",
 )
 
-
 # ------------------------------------------------------------------------------------------------- names, axes, types
-# fmt: off
-IMPORT_CLASH = declare("import-clash", "An imported name is already taken", title="'{name}' of {module} is already declared",
-                       here="brings a second '{name}'", hint="rename one of them")
-DECLARED_TWICE = declare("declared-twice", "One name is declared twice", title="'{name}' is declared twice", here="declared again",
-                         hint="give one of them another name")
-UNKNOWN_NAME = declare("unknown-name", "A name that nothing declares", title="unknown name '{name}'", here="not known here",
-                       near=("name", "names"))
-AMBIGUOUS_NAME = declare("ambiguous-name", "A name is an axis and a value at once", title="'{name}' is an axis and a value",
-                         here="which of the two is meant?", hint="give the value another name")
-ASSIGNED_TWICE = declare("assigned-twice", "A name is assigned twice in one block", title="'{name}' is assigned twice in this block",
-                         here="assigned again", hint="use a new name for the second value")
-UNKNOWN_AXIS = declare("unknown-axis", "A name is used as an axis that the value does not have", title="unknown axis '{name}'",
-                       here="not an axis of {value}", note="{value} has {axes}", near=("name", "axes"))
-VALUE_AS_AXIS = declare("value-as-axis", "A value stands where an axis is meant", title="'{name}' is a value, not an axis",
-                        here="an axis is expected here")
-SIZE_NAMES_VALUE = declare("size-names-value", "|x| is asked of a value", title="'{name}' is a value, and |{name}| is the size of an axis",
-                        here="not an axis", hint="write abs({name}) for the absolute value")
-AXIS_AS_SIZE = declare("axis-as-size", "An axis stands where a size is meant", title="'{name}' is an axis, not a size",
-                       here="a size is expected here", hint="write |{name}| for its size")
-AXIS_INDEXED = declare("axis-indexed", "An axis is indexed", title="'{name}' is an axis and cannot be indexed",
-                       here="only values have brackets")
-AXIS_TWICE = declare("axis-twice", "One axis stands twice in a list", title="axis '{name}' stands here twice", here="already listed")
-MISSING_AXIS = declare("missing-axis", "An argument lacks an axis that the signature names",
-                       title="'{input}' needs an axis '{name}', which this argument does not have", here="is {found}",
-                       hint="bind one of its axes in brackets: f[{name} = axis](...)")
-EXTRA_AXES = declare("extra-axes", "An argument has axes that the signature does not take",
-                     title="'{name}' takes no further axes, and this argument has {axes} besides", here="in this call",
-                     hint="write '...' into the signature if any axes may come with it")
-RESULT_AXES = declare("result-axes", "A value has axes that its declaration does not", title="the value has axes {axes} that are not declared",
-                      here="is {found}", note="declared are {expected}", hint="reduce them, for example by sum[...]")
-RESULT_AXIS_TWICE = declare("result-axis-twice", "Two axes of a result would have one name",
-                            title="the result would have the axis '{name}' twice", here="in this call",
-                            hint="bind one of them to another axis in brackets: f[name = axis](...)")
-RESULT_SIZE = declare("result-size", "A result's axis has another size than the axis of that name here",
-                      title="the result's axis '{name}' has size {left}, and '{name}' here has {right}", here="in this call",
-                      hint="bind it to another axis in brackets: f[{name} = axis](...)")
-RESULT_DTYPE = declare("result-dtype", "A value has another dtype than its declaration", title="the value is {found}, declared is {expected}",
-                       here="is {found}", hint="convert it with float(...), int(...) or count(...)")
-RESULT_COUNT = declare("result-count", "A body returns another number of values than its signature states",
-                       title="{expected} results are declared, {found} are returned", here="declared here")
-RESULT_NOT_ASSIGNED = declare("result-not-assigned", "A named result is never assigned", title="the result '{name}' is never assigned",
-                              here="declared here")
-RESULT_NOT_STATED = declare("result-not-stated", "A method does not state the axes of its result",
-                            title="'{name}' must state its result", here="no '->' follows", hint="write -> [axes], or -> like x")
-RETURN_AND_NAMED = declare("return-and-named", "A fn with named results has a return", title="'{name}' names its results and returns as well",
-                           here="results are named", hint="assign the names, without return")
-NO_RETURN = declare("no-return", "A body returns nothing", title="'{name}' returns nothing", here="its body ends without return")
-AFTER_RETURN = declare("after-return", "A statement follows the return of its block", title="this is never reached", here="stands after return",
-                       severity="warning")
-UNPACK = declare("unpack", "The number of names and of values differs", title="{expected} names stand for {found} values", here="here")
-SIZE_MISMATCH = declare("size-mismatch", "An axis would have two sizes", title="axis '{name}' has size {left}, not {right}", here="in conflict here")
-FRESH_AXIS = declare("fresh-axis", "A result has a new axis without a size", title="the new axis '{name}' has no size", here="not an axis of the inputs",
-                     note="axes here are {axes}", hint="state its size: {name} = ...", near=("name", "axes"))
+IMPORT_CLASH = declare(
+    "import-clash", "An imported name is already taken", title="'{name}' of {module} is already declared",
+    here="brings a second '{name}'", hint="rename one of them",
+)
+DECLARED_TWICE = declare(
+    "declared-twice", "One name is declared twice", title="'{name}' is declared twice", here="declared again",
+    hint="give one of them another name",
+)
+UNKNOWN_NAME = declare(
+    "unknown-name", "A name that nothing declares", title="unknown name '{name}'", here="not known here",
+    near=("name", "names"),
+)
+AMBIGUOUS_NAME = declare(
+    "ambiguous-name", "A name is an axis and a value at once", title="'{name}' is an axis and a value",
+    here="which of the two is meant?", hint="give the value another name",
+)
+ASSIGNED_TWICE = declare(
+    "assigned-twice", "A name is assigned twice in one block", title="'{name}' is assigned twice in this block",
+    here="assigned again", hint="use a new name for the second value",
+)
+UNKNOWN_AXIS = declare(
+    "unknown-axis", "A name is used as an axis that the value does not have", title="unknown axis '{name}'",
+    here="not an axis of {value}", note="{value} has {axes}", near=("name", "axes"),
+)
+VALUE_AS_AXIS = declare(
+    "value-as-axis", "A value stands where an axis is meant", title="'{name}' is a value, not an axis",
+    here="an axis is expected here",
+)
+SIZE_NAMES_VALUE = declare(
+    "size-names-value", "|x| is asked of a value", title="'{name}' is a value, and |{name}| is the size of an axis",
+    here="not an axis", hint="write abs({name}) for the absolute value",
+)
+AXIS_AS_SIZE = declare(
+    "axis-as-size", "An axis stands where a size is meant", title="'{name}' is an axis, not a size",
+    here="a size is expected here", hint="write |{name}| for its size",
+)
+AXIS_INDEXED = declare(
+    "axis-indexed", "An axis is indexed", title="'{name}' is an axis and cannot be indexed", here="only values have brackets",
+)
+AXIS_TWICE = declare(
+    "axis-twice", "One axis stands twice in a list", title="axis '{name}' stands here twice", here="already listed",
+)
+MISSING_AXIS = declare(
+    "missing-axis", "An argument lacks an axis that the signature names",
+    title="'{input}' needs an axis '{name}', which this argument does not have", here="is {found}",
+    hint="bind one of its axes in brackets: f[{name} = axis](...)",
+)
+EXTRA_AXES = declare(
+    "extra-axes", "An argument has axes that the signature does not take",
+    title="'{name}' takes no further axes, and this argument has {axes} besides", here="in this call",
+    hint="write '...' into the signature if any axes may come with it",
+)
+RESULT_AXES = declare(
+    "result-axes", "A value has axes that its declaration does not", title="the value has axes {axes} that are not declared",
+    here="is {found}", note="declared are {expected}", hint="reduce them, for example by sum[...]",
+)
+RESULT_AXIS_TWICE = declare(
+    "result-axis-twice", "Two axes of a result would have one name", title="the result would have the axis '{name}' twice",
+    here="in this call", hint="bind one of them to another axis in brackets: f[name = axis](...)",
+)
+RESULT_SIZE = declare(
+    "result-size", "A result's axis has another size than the axis of that name here",
+    title="the result's axis '{name}' has size {left}, and '{name}' here has {right}", here="in this call",
+    hint="bind it to another axis in brackets: f[{name} = axis](...)",
+)
+RESULT_DTYPE = declare(
+    "result-dtype", "A value has another dtype than its declaration", title="the value is {found}, declared is {expected}",
+    here="is {found}", hint="convert it with float(...), int(...) or count(...)",
+)
+RESULT_COUNT = declare(
+    "result-count", "A body returns another number of values than its signature states",
+    title="{expected} results are declared, {found} are returned", here="declared here",
+)
+RESULT_NOT_ASSIGNED = declare(
+    "result-not-assigned", "A named result is never assigned", title="the result '{name}' is never assigned",
+    here="declared here",
+)
+RESULT_NOT_STATED = declare(
+    "result-not-stated", "A method does not state the axes of its result", title="'{name}' must state its result",
+    here="no '->' follows", hint="write -> [axes], or -> like x",
+)
+RETURN_AND_NAMED = declare(
+    "return-and-named", "A fn with named results has a return", title="'{name}' names its results and returns as well",
+    here="results are named", hint="assign the names, without return",
+)
+NO_RETURN = declare(
+    "no-return", "A body returns nothing", title="'{name}' returns nothing", here="its body ends without return",
+)
+AFTER_RETURN = declare(
+    "after-return", "A statement follows the return of its block", title="this is never reached", here="stands after return",
+    severity="warning",
+)
+UNPACK = declare(
+    "unpack", "The number of names and of values differs", title="{expected} names stand for {found} values", here="here",
+)
+SIZE_MISMATCH = declare(
+    "size-mismatch", "An axis would have two sizes", title="axis '{name}' has size {left}, not {right}",
+    here="in conflict here",
+)
+FRESH_AXIS = declare(
+    "fresh-axis", "A result has a new axis without a size", title="the new axis '{name}' has no size",
+    here="not an axis of the inputs", note="axes here are {axes}", hint="state its size: {name} = ...", near=("name", "axes"),
+)
 NEGATIVE_SIZE = declare("negative-size", "A size is below zero", title="a size cannot be {size}", here="below zero")
-NOT_A_SIZE = declare("not-a-size", "Something stands where a whole number is needed", title="this is not a size",
-                     here="expected a whole number, an int parameter, or |axis|")
-SECOND_SPLIT = declare("second-split", "An axis is split in two ways", title="axis '{name}' is already split otherwise", here="a second split",
-                       hint="read it along a new axis: axis z = |{name}|, then x[{name} = z]")
-OPEN_SPLIT = declare("open-split", "More than one part of a split has no size", title="the sizes of {names} cannot be told apart",
-                     here="one dimension, more than one unknown size", hint="give all parts but one a size, as in (g=8 k)")
-SPLIT_SIZE = declare("split-size", "The parts of a split do not make the whole", title="parts of {left} elements do not make a whole of {right}",
-                     here="split here")
-SPLIT_NOT_EXACT = declare("split-not-exact", "A split does not come out even", title="{whole} cannot be split into parts of {part}",
-                          here="split here")
-NOT_A_VALUE = declare("not-a-value", "Something without a value at run time is used as one", title="{what} is not a value",
-                      here="a value is expected here")
-WRONG_DTYPE = declare("wrong-dtype", "An operand has a dtype that the operation does not take", title="'{name}' takes {expected}",
-                      here="is {found}", hint="convert it with float(...), int(...), or count(...) of a bool")
-WRONG_ARGUMENT_COUNT = declare("argument-count", "A call has too many or too few arguments", title="'{name}' takes {expected}, not {found}",
-                               here="in this call")
-UNKNOWN_ARGUMENT = declare("unknown-argument", "A call names an argument that does not exist", title="'{callee}' has no argument '{name}'",
-                           here="not known", near=("name", "names"))
-ARGUMENT_TWICE = declare("argument-twice", "An argument is given twice", title="'{name}' of '{callee}' is given twice", here="given again")
-MISSING_ARGUMENT = declare("missing-argument", "A call leaves out an argument without a default", title="the argument '{name}' is missing",
-                           here="{callee} needs it")
-NAMED_ARGUMENT = declare("named-argument", "An operation is called with names", title="the arguments of '{name}' have no names",
-                         here="in this call")
-ARGUMENT_KIND = declare("argument-kind", "An argument is of another kind than its parameter", title="'{name}' is {expected}, and this is {found}",
-                        here="expected {expected}")
-UNKNOWN_KIND = declare("unknown-kind", "A parameter or tensor has a kind that does not exist", title="there is no kind '{name}'",
-                       here="not a kind", near=("name", "kinds"))
-NOT_CALLABLE = declare("not-callable", "Something that is not a function is called", title="{what} cannot be called", here="not a function")
-NO_MEMBERS = declare("no-members", "A point follows something that has no parts", title="{what} has no part '{name}'", here="not known",
-                     hint="only sub-layers have parts: their methods")
-UNKNOWN_MEMBER = declare("unknown-member", "A sub-layer has no method of this name", title="'{layer}' has no method '{name}'", here="not known",
-                         near=("name", "names"))
-NEEDS_AXES = declare("needs-axes", "A reduction does not say over which axes", title="'{name}' needs its axes in brackets", here="over which axes?",
-                     hint="write {name}[axis](...), or {name}[...](...) for all leading ones")
-NO_AXES = declare("no-axes", "Axes stand behind an operation that has none", title="'{name}' works on each element and takes no axes",
-                  here="no brackets here")
-ONE_AXIS = declare("one-axis", "An operation along one axis is given another number", title="'{name}' goes along exactly one axis", here="in this call")
-REDUCTION_ITEM = declare("reduction-item", "An index stands among the axes of a reduction", title="'{name}' takes the names of axes",
-                         here="not a name of an axis", hint="index the argument instead: {name}[k](x[k = ...])")
-NOT_A_SUM = declare("not-a-sum", "cat is used with an axis that is not a sum of axes", title="'{name}' is not a sum of axes", here="in this cat",
-                    hint="declare it with axis {name} = a + b")
-BINDING_NOT_AXIS = declare("binding-not-axis", "An axis of a callee is bound to something else than an axis",
-                           title="'{name}' of the callee is bound to the name of an axis", here="not a name", hint="write [{name} = axis]")
-INDEX_NOT_INT = declare("index-not-int", "An index is not a whole number", title="the index of '{name}' must be int", here="is {found}",
-                        hint="use // for division rounded down, or int(...)")
-INDEX_OUTSIDE = declare("index-outside", "An index always misses its axis", title="this index runs from {low} to {high}, and '{name}' has size {size}",
-                        here="outside of '{name}'", hint="say what a miss gives: else 0, edge, reflect or wrap")
-UNKNOWN_BORDER = declare("unknown-border", "A border that does not exist", title="there is no border '{name}'", here="known are {borders}")
-SECOND_FILL = declare("second-fill", "A read fills with two scalars", title="a read has one scalar for what lies outside", here="another scalar")
-FILL_NOT_SCALAR = declare("not-scalar", "A tensor stands where a single number is needed", title="a single number is needed", here="is {found}")
-FILL_DTYPE = declare("fill-dtype", "What a read gives outside has another dtype than the value", title="{found} cannot stand in {expected}",
-                     here="is {found}")
-EXACT_DIVISION = declare("exact-division", "An exact division in an index has no border", title="'/' in an index needs 'else'",
-                         here="has no whole result for some indices", hint="write else 0 behind it, or // to round down")
-LEADING_INDEXED = declare("leading-indexed", "The axes of ... are indexed", title="'...' cannot be indexed", here="nothing inside can name its axes")
-NOT_STATIC = declare("not-static", "Something must be known when compiling and is not", title="{what} must be known when compiling",
-                     here="known only at run time", hint="declare the parameter static")
-CONDITION_NOT_BOOL = declare("condition-not-bool", "The condition of a static if is no truth value", title="a condition is true or false",
-                             here="neither true nor false", hint="compare it: ... == 1; for values use where(...)")
-STATIC_OPERANDS = declare("static-operands", "An operator between things that it does not join", title="'{op}' does not join {left} and {right}",
-                          here="here")
-STATIC_ARITHMETIC = declare("static-arithmetic", "A static computation has no result", title="this cannot be computed: {why}", here="here")
-NOT_A_LIST = declare("not-a-list", "A for loop has no list", title="this cannot be looped over", here="{why}",
-                     hint="loop over sub-layers, a list, or range(n)")
-UNKNOWN_MODE = declare("unknown-mode", "when names a mode that does not exist", title="there is no mode '{name}'", here="not a mode",
-                       hint="write when training")
-UPDATE_TARGET = declare("update-target", "Something that is not a buffer is updated", title="'{name}' is not a buffer", here="cannot be updated",
-                        hint="declare it with buffer {name}[...] = ...")
-PENALTY_NOT_SCALAR = declare("penalty-not-scalar", "A penalty is not a single number", title="a penalty is a single number", here="is {found}",
-                             hint="reduce it, for example by mean[...]")
-STORE_IN_BODY = declare("store-in-body", "A param or buffer is declared in a method", title="params and buffers are declared in the layer's body",
-                        here="inside a method")
-VALUE_IN_LAYER = declare("value-in-layer", "A tensor is computed in the body of a layer", title="'{name}' is a tensor, which a layer's body cannot hold",
-                         here="computed outside a method", hint="compute it in forward, or declare a buffer")
-STATEMENT_IN_LAYER = declare("statement-in-layer", "A statement of a method stands in a layer's body", title="this belongs into a method",
-                             here="a layer's body declares params, buffers, axes and sub-layers")
-INSTANCE_IN_METHOD = declare("instance-in-method", "A sub-layer is made inside a method", title="sub-layers are made in the layer's body",
-                             here="made inside a method", hint="write name = {name}(...) in the body, and call name(x) here")
-NO_FORWARD = declare("no-forward", "A layer has no forward", title="'{name}' has no forward", here="what does it compute?",
-                     hint="add forward(x[...]) -> [...] { ... }")
-ENDLESS_LAYER = declare("endless-layer", "A layer contains itself without an end", title="'{name}' contains itself without an end", here="this layer",
-                        hint="let a static argument fall, under a static if")
-INITIALISER_OUTSIDE = declare("initialiser-outside", "An initialiser is called outside of a param", title="'{name}' fills a param or buffer",
-                              here="only to the right of 'param ... =' or 'buffer ... ='")
-NO_FAN = declare("no-fan", "An initialiser needs more axes than the param has", title="'{name}' needs a param of two axes or more",
-                 here="cannot tell the fan-in", hint="name its axes in brackets: {name}[i](...)")
-GRADIENT_COUNT = declare("gradient-count", "grad has another number of names than the fn has results", title="grad takes {expected} names, not {found}",
-                         here="one for each result")
-OUTSIDE_SCAN = declare("outside-scan", "A statement of a scan stands outside of one", title="this belongs into a scan", here="not inside a scan")
-UNKNOWN_LAYER = declare("unknown-layer", "A layer is asked for that the file does not have", title="'{path}' has no layer '{name}'",
-                        near=("name", "names"))
-UNKNOWN_STATIC = declare("unknown-static", "A static choice is set that the layer does not have",
-                         title="'{layer}' has no static parameter '{name}'", near=("name", "names"))
-STATIC_MISSING = declare("static-missing", "A static parameter without a default is not set", title="'{layer}' needs a value for '{name}'",
-                         here="has no default", hint="set it: --set {name}=..., or {name}=... in archc.load")
-SCAN_SPLIT = declare("scan-split", "A split axis is scanned", title="'{name}' is split, and a loop runs along one axis", here="in this loop",
-                     hint="read the value along a new axis of that size, and scan it")
-SCAN_WITHOUT_STATE = declare("scan-without-state", "A loop carries nothing from step to step", title="this loop has no state", here="carries nothing",
-                             hint="without a state there is no order: write the expression without a loop")
-RETURN_IN_SCAN = declare("return-in-scan", "A body of a loop returns", title="a loop gives its values by yield and finally", here="returns inside")
-STATE_HAS_AXIS = declare("state-has-axis", "A state has the axis that is scanned", title="a state cannot have the scanned axis '{name}'",
-                         here="carried along '{name}'", hint="yield gives '{name}' back")
-NOT_SUPPORTED = declare("not-supported", "A construct that this version does not compile yet", title="{what} is not supported yet", here="used here",
-                        exit="limit")
-# fmt: on
+NOT_A_SIZE = declare(
+    "not-a-size", "Something stands where a whole number is needed", title="this is not a size",
+    here="expected a whole number, an int parameter, or |axis|",
+)
+SECOND_SPLIT = declare(
+    "second-split", "An axis is split in two ways", title="axis '{name}' is already split otherwise", here="a second split",
+    hint="read it along a new axis: axis z = |{name}|, then x[{name} = z]",
+)
+OPEN_SPLIT = declare(
+    "open-split", "More than one part of a split has no size", title="the sizes of {names} cannot be told apart",
+    here="one dimension, more than one unknown size", hint="give all parts but one a size, as in (g=8 k)",
+)
+SPLIT_SIZE = declare(
+    "split-size", "The parts of a split do not make the whole",
+    title="parts of {left} elements do not make a whole of {right}", here="split here",
+)
+SPLIT_NOT_EXACT = declare(
+    "split-not-exact", "A split does not come out even", title="{whole} cannot be split into parts of {part}",
+    here="split here",
+)
+NOT_A_VALUE = declare(
+    "not-a-value", "Something without a value at run time is used as one", title="{what} is not a value",
+    here="a value is expected here",
+)
+WRONG_DTYPE = declare(
+    "wrong-dtype", "An operand has a dtype that the operation does not take", title="'{name}' takes {expected}",
+    here="is {found}", hint="convert it with float(...), int(...), or count(...) of a bool",
+)
+WRONG_ARGUMENT_COUNT = declare(
+    "argument-count", "A call has too many or too few arguments", title="'{name}' takes {expected}, not {found}",
+    here="in this call",
+)
+UNKNOWN_ARGUMENT = declare(
+    "unknown-argument", "A call names an argument that does not exist", title="'{callee}' has no argument '{name}'",
+    here="not known", near=("name", "names"),
+)
+ARGUMENT_TWICE = declare(
+    "argument-twice", "An argument is given twice", title="'{name}' of '{callee}' is given twice", here="given again",
+)
+MISSING_ARGUMENT = declare(
+    "missing-argument", "A call leaves out an argument without a default", title="the argument '{name}' is missing",
+    here="{callee} needs it",
+)
+NAMED_ARGUMENT = declare(
+    "named-argument", "An operation is called with names", title="the arguments of '{name}' have no names",
+    here="in this call",
+)
+ARGUMENT_KIND = declare(
+    "argument-kind", "An argument is of another kind than its parameter", title="'{name}' is {expected}, and this is {found}",
+    here="expected {expected}",
+)
+UNKNOWN_KIND = declare(
+    "unknown-kind", "A parameter or tensor has a kind that does not exist", title="there is no kind '{name}'",
+    here="not a kind", near=("name", "kinds"),
+)
+NOT_CALLABLE = declare(
+    "not-callable", "Something that is not a function is called", title="{what} cannot be called", here="not a function",
+)
+NO_MEMBERS = declare(
+    "no-members", "A point follows something that has no parts", title="{what} has no part '{name}'", here="not known",
+    hint="only sub-layers have parts: their methods",
+)
+UNKNOWN_MEMBER = declare(
+    "unknown-member", "A sub-layer has no method of this name", title="'{layer}' has no method '{name}'", here="not known",
+    near=("name", "names"),
+)
+NEEDS_AXES = declare(
+    "needs-axes", "A reduction does not say over which axes", title="'{name}' needs its axes in brackets",
+    here="over which axes?", hint="write {name}[axis](...), or {name}[...](...) for all leading ones",
+)
+NO_AXES = declare(
+    "no-axes", "Axes stand behind an operation that has none", title="'{name}' works on each element and takes no axes",
+    here="no brackets here",
+)
+ONE_AXIS = declare(
+    "one-axis", "An operation along one axis is given another number", title="'{name}' goes along exactly one axis",
+    here="in this call",
+)
+REDUCTION_ITEM = declare(
+    "reduction-item", "An index stands among the axes of a reduction", title="'{name}' takes the names of axes",
+    here="not a name of an axis", hint="index the argument instead: {name}[k](x[k = ...])",
+)
+NOT_A_SUM = declare(
+    "not-a-sum", "cat is used with an axis that is not a sum of axes", title="'{name}' is not a sum of axes",
+    here="in this cat", hint="declare it with axis {name} = a + b",
+)
+BINDING_NOT_AXIS = declare(
+    "binding-not-axis", "An axis of a callee is bound to something else than an axis",
+    title="'{name}' of the callee is bound to the name of an axis", here="not a name", hint="write [{name} = axis]",
+)
+INDEX_NOT_INT = declare(
+    "index-not-int", "An index is not a whole number", title="the index of '{name}' must be int", here="is {found}",
+    hint="use // for division rounded down, or int(...)",
+)
+INDEX_OUTSIDE = declare(
+    "index-outside", "An index always misses its axis",
+    title="this index runs from {low} to {high}, and '{name}' has size {size}", here="outside of '{name}'",
+    hint="say what a miss gives: else 0, edge, reflect or wrap",
+)
+UNKNOWN_BORDER = declare(
+    "unknown-border", "A border that does not exist", title="there is no border '{name}'", here="known are {borders}",
+)
+SECOND_FILL = declare(
+    "second-fill", "A read fills with two scalars", title="a read has one scalar for what lies outside", here="another scalar",
+)
+FILL_NOT_SCALAR = declare(
+    "not-scalar", "A tensor stands where a single number is needed", title="a single number is needed", here="is {found}",
+)
+FILL_DTYPE = declare(
+    "fill-dtype", "What a read gives outside has another dtype than the value", title="{found} cannot stand in {expected}",
+    here="is {found}",
+)
+EXACT_DIVISION = declare(
+    "exact-division", "An exact division in an index has no border", title="'/' in an index needs 'else'",
+    here="has no whole result for some indices", hint="write else 0 behind it, or // to round down",
+)
+LEADING_INDEXED = declare(
+    "leading-indexed", "The axes of ... are indexed", title="'...' cannot be indexed", here="nothing inside can name its axes",
+)
+NOT_STATIC = declare(
+    "not-static", "Something must be known when compiling and is not", title="{what} must be known when compiling",
+    here="known only at run time", hint="declare the parameter static",
+)
+CONDITION_NOT_BOOL = declare(
+    "condition-not-bool", "The condition of a static if is no truth value", title="a condition is true or false",
+    here="neither true nor false", hint="compare it: ... == 1; for values use where(...)",
+)
+STATIC_OPERANDS = declare(
+    "static-operands", "An operator between things that it does not join", title="'{op}' does not join {left} and {right}",
+    here="here",
+)
+STATIC_ARITHMETIC = declare(
+    "static-arithmetic", "A static computation has no result", title="this cannot be computed: {why}", here="here",
+)
+NOT_A_LIST = declare(
+    "not-a-list", "A for loop has no list", title="this cannot be looped over", here="{why}",
+    hint="loop over sub-layers, a list, or range(n)",
+)
+UNKNOWN_MODE = declare(
+    "unknown-mode", "when names a mode that does not exist", title="there is no mode '{name}'", here="not a mode",
+    hint="write when training",
+)
+UPDATE_TARGET = declare(
+    "update-target", "Something that is not a buffer is updated", title="'{name}' is not a buffer", here="cannot be updated",
+    hint="declare it with buffer {name}[...] = ...",
+)
+PENALTY_NOT_SCALAR = declare(
+    "penalty-not-scalar", "A penalty is not a single number", title="a penalty is a single number", here="is {found}",
+    hint="reduce it, for example by mean[...]",
+)
+STORE_IN_BODY = declare(
+    "store-in-body", "A param or buffer is declared in a method", title="params and buffers are declared in the layer's body",
+    here="inside a method",
+)
+VALUE_IN_LAYER = declare(
+    "value-in-layer", "A tensor is computed in the body of a layer",
+    title="'{name}' is a tensor, which a layer's body cannot hold", here="computed outside a method",
+    hint="compute it in forward, or declare a buffer",
+)
+STATEMENT_IN_LAYER = declare(
+    "statement-in-layer", "A statement of a method stands in a layer's body", title="this belongs into a method",
+    here="a layer's body declares params, buffers, axes and sub-layers",
+)
+INSTANCE_IN_METHOD = declare(
+    "instance-in-method", "A sub-layer is made inside a method", title="sub-layers are made in the layer's body",
+    here="made inside a method", hint="write name = {name}(...) in the body, and call name(x) here",
+)
+NO_FORWARD = declare(
+    "no-forward", "A layer has no forward", title="'{name}' has no forward", here="what does it compute?",
+    hint="add forward(x[...]) -> [...] { ... }",
+)
+ENDLESS_LAYER = declare(
+    "endless-layer", "A layer contains itself without an end", title="'{name}' contains itself without an end",
+    here="this layer", hint="let a static argument fall, under a static if",
+)
+INITIALISER_OUTSIDE = declare(
+    "initialiser-outside", "An initialiser is called outside of a param", title="'{name}' fills a param or buffer",
+    here="only to the right of 'param ... =' or 'buffer ... ='",
+)
+NO_FAN = declare(
+    "no-fan", "An initialiser needs more axes than the param has", title="'{name}' needs a param of two axes or more",
+    here="cannot tell the fan-in", hint="name its axes in brackets: {name}[i](...)",
+)
+GRADIENT_COUNT = declare(
+    "gradient-count", "grad has another number of names than the fn has results",
+    title="grad takes {expected} names, not {found}", here="one for each result",
+)
+OUTSIDE_SCAN = declare(
+    "outside-scan", "A statement of a scan stands outside of one", title="this belongs into a scan", here="not inside a scan",
+)
+UNKNOWN_LAYER = declare(
+    "unknown-layer", "A layer is asked for that the file does not have", title="'{path}' has no layer '{name}'",
+    near=("name", "names"),
+)
+UNKNOWN_STATIC = declare(
+    "unknown-static", "A static choice is set that the layer does not have",
+    title="'{layer}' has no static parameter '{name}'", near=("name", "names"),
+)
+STATIC_MISSING = declare(
+    "static-missing", "A static parameter without a default is not set", title="'{layer}' needs a value for '{name}'",
+    here="has no default", hint="set it: --set {name}=..., or {name}=... in archc.load",
+)
+SCAN_SPLIT = declare(
+    "scan-split", "A split axis is scanned", title="'{name}' is split, and a loop runs along one axis", here="in this loop",
+    hint="read the value along a new axis of that size, and scan it",
+)
+SCAN_WITHOUT_STATE = declare(
+    "scan-without-state", "A loop carries nothing from step to step", title="this loop has no state", here="carries nothing",
+    hint="without a state there is no order: write the expression without a loop",
+)
+RETURN_IN_SCAN = declare(
+    "return-in-scan", "A body of a loop returns", title="a loop gives its values by yield and finally", here="returns inside",
+)
+STATE_HAS_AXIS = declare(
+    "state-has-axis", "A state has the axis that is scanned", title="a state cannot have the scanned axis '{name}'",
+    here="carried along '{name}'", hint="yield gives '{name}' back",
+)
+NOT_SUPPORTED = declare(
+    "not-supported", "A construct that this version does not compile yet", title="{what} is not supported yet",
+    here="used here", exit="limit",
+)
 
 # ------------------------------------------------------------------------------------------------- limits
 LIMIT = declare(
-    "limit",
-    "A file asks for more than a stated limit of the compiler",
-    title="{sentence}",
-    hint="{way_out}",
-    exit="limit",
+    "limit", "A file asks for more than a stated limit of the compiler", title="{sentence}", hint="{way_out}", exit="limit",
 )
-
 
 # ------------------------------------------------------------------------------------------------- derivatives
 NO_DERIVATIVE = declare(
-    "no-derivative",
-    "A derivative is asked for that does not exist",
-    title="{what} has no derivative",
-    here="asked for here",
-    note="{why}",
-    hint="cut it off with detach(...), or give a derivative of your own with grad(...)",
+    "no-derivative", "A derivative is asked for that does not exist", title="{what} has no derivative", here="asked for here",
+    note="{why}", hint="cut it off with detach(...), or give a derivative of your own with grad(...)",
 )

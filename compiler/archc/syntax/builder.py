@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from archc.diagnostics.codes import LAYER_INPUT, NUMBER_TOO_LARGE, PARAMETER_KIND, SPACE_OUTSIDE_HOLE, UNKNOWN_ESCAPE
 from archc.diagnostics.model import Problems
+from archc.diagnostics.syntax_codes import LAYER_INPUT, NUMBER_TOO_LARGE, PARAMETER_KIND, SPACE_OUTSIDE_HOLE, UNKNOWN_ESCAPE
 from archc.limits import LIMITS, beyond
 from archc.syntax import tree
 from archc.syntax.lexer import Lexed, Token
@@ -24,6 +24,15 @@ ESCAPES = {"\\": "\\", '"': '"', "n": "\n", "t": "\t"}
 def binary(op: Any) -> Callable[[Builder, list[Any], Span], Expr]:
     def build(self: Builder, kids: list[Any], span: Span) -> Expr:
         return tree.Binary(op, kids[0], kids[1], span)
+
+    return build
+
+
+def plain(node: Callable[..., Any]) -> Callable[[Builder, list[Any], Span], Any]:
+    """For a rule whose kept children are the node's fields, in order."""
+
+    def build(self: Builder, kids: list[Any], span: Span) -> Any:
+        return node(*kids, span)
 
     return build
 
@@ -126,6 +135,8 @@ class Builder:
     def grad_row(self, kids: list[Any], span: Span) -> Any:
         return kids[0], kids[1]
 
+    override = grad_row
+
     def grad_none(self, kids: list[Any], span: Span) -> Any:
         return kids[0], None
 
@@ -168,6 +179,9 @@ class Builder:
         return tree.Dim(whole, None, tuple(parts), span)
 
     # -------------------------------------------------------------------------------------------------- statements
+    when, for_, update, penalty = plain(tree.When), plain(tree.For), plain(tree.Update), plain(tree.Penalty)
+    yield_, finally_ = plain(tree.Yield), plain(tree.Finally)
+
     def block(self, kids: list[Any], span: Span) -> Any:
         return tuple(kids)
 
@@ -187,29 +201,11 @@ class Builder:
         otherwise = (kids[2],) if isinstance(kids[2], tree.If) else kids[2]
         return tree.If(kids[0], kids[1], otherwise, span)
 
-    def when(self, kids: list[Any], span: Span) -> Any:
-        return tree.When(kids[0], kids[1], kids[2], span)
-
-    def for_(self, kids: list[Any], span: Span) -> Any:
-        return tree.For(kids[0], kids[1], kids[2], span)
-
     def scan(self, kids: list[Any], span: Span) -> Any:
         return tree.Scan(kids[0], kids[1] is not None, kids[2], span)
 
     def state(self, kids: list[Any], span: Span) -> Any:
         return tree.State(kids[0], tuple(kids[1:-1]), kids[-1], span)
-
-    def yield_(self, kids: list[Any], span: Span) -> Any:
-        return tree.Yield(kids[0], kids[1], span)
-
-    def finally_(self, kids: list[Any], span: Span) -> Any:
-        return tree.Finally(kids[0], kids[1], span)
-
-    def update(self, kids: list[Any], span: Span) -> Any:
-        return tree.Update(kids[0], kids[1], span)
-
-    def penalty(self, kids: list[Any], span: Span) -> Any:
-        return tree.Penalty(kids[0], kids[1], span)
 
     def store(self, kids: list[Any], span: Span) -> Any:
         kind, name, *dims, dtype, value = kids
@@ -223,6 +219,7 @@ class Builder:
     equal, unequal, less, less_equal = binary("=="), binary("!="), binary("<"), binary("<=")
     greater, greater_equal = binary(">"), binary(">=")
     add, subtract, multiply, divide = binary("+"), binary("-"), binary("*"), binary("/")
+    named, item, member, repeat = plain(tree.Argument), plain(tree.BracketItem), plain(tree.Member), plain(tree.Repeat)
     floor_divide, modulo, power, negative = binary("//"), binary("%"), binary("^"), unary("-")
 
     def call(self, kids: list[Any], span: Span) -> Any:
@@ -231,23 +228,11 @@ class Builder:
     def call_with(self, kids: list[Any], span: Span) -> Any:
         return tree.Call(kids[0].callee, kids[0].arguments, tuple(kids[1:]), span)
 
-    def override(self, kids: list[Any], span: Span) -> Any:
-        return kids[0], kids[1]
-
     def bracketed(self, kids: list[Any], span: Span) -> Any:
         return tree.Bracketed(kids[0], tuple(kids[1:]), span)
 
-    def member(self, kids: list[Any], span: Span) -> Any:
-        return tree.Member(kids[0], kids[1], span)
-
     def positional(self, kids: list[Any], span: Span) -> Any:
         return tree.Argument(None, kids[0], span)
-
-    def named(self, kids: list[Any], span: Span) -> Any:
-        return tree.Argument(kids[0], kids[1], span)
-
-    def item(self, kids: list[Any], span: Span) -> Any:
-        return tree.BracketItem(kids[0], kids[1], kids[2], span)
 
     def item_rest(self, kids: list[Any], span: Span) -> Any:
         return tree.BracketItem(Ident("...", span), None, None, span)
@@ -312,9 +297,6 @@ class Builder:
 
     def list_of(self, kids: list[Any], span: Span) -> Any:
         return tree.ListOf(tuple(kids), span)
-
-    def repeat(self, kids: list[Any], span: Span) -> Any:
-        return tree.Repeat(kids[0], kids[1], kids[2], span)
 
     # ------------------------------------------------------------------------------------------------------ search
     def search(self, kids: list[Any], span: Span) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from archc.diagnostics import codes
+from archc.diagnostics import syntax_codes as codes
 from archc.diagnostics.model import Kind
 
 SIGNS: tuple[tuple[str, Kind, dict[str, Any]], ...] = (

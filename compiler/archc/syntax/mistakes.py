@@ -10,7 +10,7 @@ import functools
 import unicodedata
 from typing import Any
 
-from archc.diagnostics import codes
+from archc.diagnostics import syntax_codes as codes
 from archc.diagnostics.model import Kind, Problems
 from archc.diagnostics.render import one_of
 from archc.limits import LIMITS, beyond
