@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from archc.checker.types import LEADING, Axis, Layout
+from dataclasses import replace
+
+from archc.checker.types import LEADING, Axis, Layout, flat, layout_of
 from archc.codegen.torch import layout, names
 from archc.codegen.torch.form import Assign, Dims, Expr
 from archc.codegen.torch.layout import literal
 from archc.codegen.torch.lower import Lowering
-from archc.ir.graph import Call, Member, Node, Random
+from archc.ir.graph import Call, Member, Node, Output, Random, Scan
 
 
 def random(low: Lowering, current: Node) -> Expr:
@@ -15,7 +17,11 @@ def random(low: Lowering, current: Node) -> Expr:
     attrs = current.attrs
     assert isinstance(attrs, Random)
     args = [low.value(arg) for arg in current.args]
-    order = tuple(sorted(attrs.axes, key=lambda axis: axis.name != LEADING))
+    order = attrs.axes
+    wish = low.wish.get(current, ())
+    if attrs.kind in ("uniform", "normal", "bernoulli", "trunc_normal") and frozenset(wish) == current.axes:
+        order = wish  # every element is drawn alike, so that any order will do
+    order = tuple(sorted(order, key=lambda axis: axis.name != LEADING))
     if not all(arg.is_host for arg in args):
         return _from_tensors(low, current, attrs.kind, args, order)
     return draw(attrs.kind, _empty(low, order), args, order)
@@ -100,11 +106,13 @@ def item(low: Lowering, current: Node) -> Expr:
     assert isinstance(current.attrs, int)
     x = low.results[source][current.attrs]
     attrs = source.attrs
+    if isinstance(attrs, Scan):
+        return x
     if isinstance(attrs, Member):
         where = attrs.results[current.attrs]
     else:
         assert isinstance(attrs, Call)
-        where = attrs.body.outputs[current.attrs].layout
+        where = low.calls[source].body.outputs[current.attrs].layout
     x = layout.split_dims(x, where, low.size, low.infer)
     return layout.squeeze(x) if x.dims and None in x.dims else x
 
@@ -113,6 +121,7 @@ def call(low: Lowering, current: Node) -> Expr:
     """`y = _Binary.apply(x, n)`: the tensors, then the sizes that its text mentions."""
     attrs = current.attrs
     assert isinstance(attrs, Call)
+    attrs = _relaid(attrs, [low.value(arg) for arg in current.args])
     function = low.scope.functions(attrs, low.native)
     args = [memory(low, low.value(arg), port.layout) for arg, port in zip(current.args, attrs.body.inputs, strict=False)]
     args += [layout.name(low.scope.inputs[port]) for port in function.ports]
@@ -121,6 +130,39 @@ def call(low: Lowering, current: Node) -> Expr:
         Expr("function", tuple(args), (f"{function.name}.apply",), layout.entry_dims(output.layout), output.node.type.dtype)
         for output in attrs.body.outputs
     ]
+    low.calls[current] = attrs
     return _results(low, current, results, names.python_name(attrs.body.name))
+
+
+def _relaid(call: Call, args: list[Expr]) -> Call:
+    """The call with its inputs and results in the order of dimensions in which the arguments lie."""
+    graphs = (call.body, call.vjp)
+    layouts = [port.layout for graph in graphs for port in graph.inputs]
+    layouts += [output.layout for graph in graphs for output in graph.outputs]
+    if any(len(dim) != 1 for where in layouts for dim in where):
+        return call
+    orders = [tuple(dim for dim in arg.dims or () if dim is not None) for arg in args]
+    whole = layout.merge(orders)
+    own = {port.name: layout_of(order) for port, order in zip(call.body.inputs, orders, strict=False)
+           if frozenset(order) == port.type.axes}
+
+    def result(output: Output) -> Layout:
+        axes = flat(output.layout)
+        return layout_of(sorted(axes, key=lambda axis: whole.index(axis) if axis in whole else len(whole) + axes.index(axis)))
+
+    outputs = tuple(replace(output, layout=result(output)) for output in call.body.outputs)
+    taken = tuple(replace(port, layout=own.get(port.name, port.layout)) for port in call.body.inputs)
+    body = replace(call.body, inputs=taken, outputs=outputs)
+    known = {port.name for port in call.body.inputs}
+    given = iter(outputs)
+    inputs = []
+    for port in call.vjp.inputs:
+        if port.role == "input" and port.name not in known:
+            inputs.append(replace(port, layout=next(given).layout))
+        else:
+            inputs.append(replace(port, layout=own.get(port.name, port.layout)))
+    pulls = tuple(replace(output, layout=own.get(text, output.layout))
+                  for output, text in zip(call.vjp.outputs, call.wrt, strict=True))
+    return replace(call, body=body, vjp=replace(call.vjp, inputs=tuple(inputs), outputs=pulls))
 
 

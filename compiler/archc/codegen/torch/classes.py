@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterator, Mapping
 
 from archc.checker.sizes import Size
@@ -58,7 +59,7 @@ class ClassWriter:
     def attributes(self) -> Iterator[str]:
         """Annotations of params and buffers, for type checkers."""
         for stored in self.module.stored:
-            if stored.kind == "buffer":
+            if stored.kind == "buffer" and not keyword.iskeyword(stored.name):
                 yield f"    {names.attribute(stored.name)}: Tensor"
 
     def functions(self) -> Iterator[list[str]]:
@@ -157,7 +158,7 @@ class ClassWriter:
         """`self.gamma = nn.Parameter(torch.empty(...))` or a registered buffer."""
         if stored.kind == "init":
             return []
-        attribute = names.attribute(stored.name)
+        registered = names.stored(stored.name)
         if stored.value is None:
             value = Expr("method", (name(names.argument(stored.name), ()), *_placed(stored)), ("to",), ())
             value = Expr("method", (value,), ("clone",), ()) if stored.kind == "buffer" else Expr(
@@ -166,22 +167,29 @@ class ClassWriter:
             low = self.arguments_scope()
             sizes = [self.size(low, dim_size(dim)) for dim in stored.layout] or [Expr("tuple")]
             value = Expr("function", (*sizes, *_placed(stored)), ("torch.empty",), ())
-        if stored.kind == "param":
-            return [Assign((f"self.{attribute}",), Expr("function", (value,), ("nn.Parameter",), ()))]
-        text = Expr("literal", (), (f'"{attribute}"',))
-        return [Do(Expr("function", (text, value), ("self.register_buffer",), None))]
+        text = Expr("literal", (), (f'"{registered}"',))
+        if stored.kind == "buffer":
+            return [Do(Expr("function", (text, value), ("self.register_buffer",), None))]
+        param = Expr("function", (value,), ("nn.Parameter",), ())
+        if not keyword.iskeyword(registered):
+            return [Assign((f"self.{registered}",), param)]
+        return [Do(Expr("function", (text, param), ("self.register_parameter",), None))]
 
     def child(self, child: Child) -> list[Statement]:
         """A sub-module, or a list of them: one comprehension where all are alike."""
         made = [self.instance(key, arguments) for key, arguments in zip(child.modules, child.arguments, strict=True)]
-        target = f"self.{names.attribute(child.name)}"
         if not child.is_list:
-            return [Assign((target,), made[0])]
+            return self.registered(child.name, made[0])
         if len(made) > 1 and all(one == made[0] for one in made):
             inner = Expr("name", (), (f"[{printer.expression(made[0])} for _ in range({len(made)})]",), None)
         else:
             inner = Expr("name", (), (f"[{', '.join(map(printer.expression, made))}]",), None)
-        return [Assign((target,), Expr("function", (inner,), ("nn.ModuleList",), None))]
+        return self.registered(child.name, Expr("function", (inner,), ("nn.ModuleList",), None))
+
+    def registered(self, text: str, value: Expr) -> list[Statement]:
+        if not keyword.iskeyword(text):
+            return [Assign((f"self.{names.attribute(text)}",), value)]
+        return [Do(Expr("function", (Expr("literal", (), (f'"{text}"',)), value), ("self.add_module",), None))]
 
     def instance(self, key: str, arguments: Mapping[str, Graph]) -> Expr:
         other = self.package.modules[key]
@@ -231,7 +239,7 @@ class ClassWriter:
         low = self.scope(written, graph, inputs)
         low.scope.names = unique
         low.scope.size = lambda size: self.size(self.scope(written, graph), size)
-        target = f"self.{names.attribute(stored.name)}"
+        target = names.path(stored.name)
         if stored.kind != "init":
             low.home = target
         output = graph.outputs[0]

@@ -38,8 +38,13 @@ def index(low: Lowering, current: Node) -> Expr:
 
 
 def expand(low: Lowering, current: Node) -> Expr:
-    x = low.as_tensor(low.value(current.args[0]))
+    x = low.value(current.args[0])
     order = order_of(low, current, [x])
+    if x.is_host:
+        sizes = tuple(Expr("star", (low.lead_shape(),)) if axis.name == LEADING and low.native else low.size(axis.size)
+                      for axis in order)
+        dtype = low.dtype_text if x.dtype == "float" else "torch.long" if x.dtype == "int" else "torch.bool"
+        return Expr("full", (Expr("tuple", sizes), x), (dtype, low.device_text), order, x.dtype)
     lead = low.lead_shape() if low.native and order and order[0].name == LEADING and order[0] not in x.axes else None
     if low.native and order and order[0].name == LEADING and lead is None and x.axes != frozenset(order):
         lead = low.lead_shape()
@@ -157,6 +162,10 @@ def to_float(low: Lowering, current: Node) -> Expr:
     if x.is_host:
         return literal(float(x.params[0])) if x.op in ("literal", "negative") else Expr(  # type: ignore[arg-type]
             "as", (x,), (), None, "float")
+    inner = current.args[0]
+    one_or_zero = inner.op == "where" and [arg.attrs for arg in inner.args[1:] if arg.op == "const"] == [1, 0]
+    if inner.op == "bool_to_int" or one_or_zero:
+        x = low.value(inner.args[0])
     return Expr("to_float", (x,), (low.dtype_text,), x.dims, "float")
 
 

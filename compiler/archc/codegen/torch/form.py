@@ -18,7 +18,7 @@ from archc.codegen.torch.spelling import SPELLING
 from archc.ops.table import DType
 
 _FIRST = re.compile(r"[A-Za-z_]\w*")
-_GLOBAL = frozenset({"torch", "max", "self", "None", "math", "nn", "F", "device", "dtype"})
+_GLOBAL = frozenset({"torch", "max", "getattr", "self", "None", "math", "nn", "F", "device", "dtype"})
 Dims = tuple[Union[Axis, None], ...]
 Param = Union[bool, int, float, str, Size, tuple["Param", ...]]
 
@@ -96,7 +96,16 @@ class NoGrad:
     body: tuple[Statement, ...]
 
 
-Statement = Union[Assign, Do, Return, Raise, Branch, NoGrad]
+@dataclass(frozen=True)
+class For:
+    """`for a, b in source:`."""
+
+    targets: tuple[str, ...]
+    source: Expr
+    body: tuple[Statement, ...]
+
+
+Statement = Union[Assign, Do, Return, Raise, Branch, NoGrad, For]
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,9 @@ def _verify_block(body: tuple[Statement, ...], known: set[str]) -> set[str]:
                 _verify_expr(value, known)
             if statement.message.replace("{{", "").replace("}}", "").count("{}") != len(statement.values):
                 raise Malformed(f"the message {statement.message!r} does not have {len(statement.values)} places")
+        elif isinstance(statement, For):
+            _verify_expr(statement.source, known)
+            _verify_block(statement.body, known | set(statement.targets))
         elif isinstance(statement, Branch):
             _verify_expr(statement.condition, known)
             _verify_block(statement.then, set(known))
@@ -202,6 +214,9 @@ def _lines(body: tuple[Statement, ...], indent: str) -> Iterator[str]:
             if statement.otherwise:
                 yield f"{indent}else"
                 yield from _lines(statement.otherwise, indent + "  ")
+        elif isinstance(statement, For):
+            yield f"{indent}for {', '.join(statement.targets)} in {text_of(statement.source)}"
+            yield from _lines(statement.body, indent + "  ")
         else:
             yield f"{indent}without gradient"
             yield from _lines(statement.body, indent + "  ")

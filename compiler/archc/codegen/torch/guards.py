@@ -17,7 +17,7 @@ from archc.codegen.torch.affine import affine, same
 from archc.codegen.torch.recognise import holes, library
 from archc.codegen.torch.spelling import EXPANDED
 from archc.ir import build
-from archc.ir.graph import Graph, Node, node, rewrite
+from archc.ir.graph import Graph, Library, Node, Random, node, rewrite
 from archc.ir.meaning import meaning
 from archc.ops.table import OPS
 
@@ -37,6 +37,8 @@ def _guarded(current: Node) -> Node | None:
         return _inner(expanded)
     if current.op == "where" and current.type.dtype == "float":
         return _where(current)
+    if current.op == "div":
+        return _dropout(current)
     if current.op == "softmax":
         return _softmax(current)
     if current.op == "logsumexp":
@@ -215,3 +217,24 @@ def _holds(condition: Node, at: dict[Axis, Axis | None]) -> bool:
                 found[target] = found.get(target, 0) + sign * coefficient.constant
     least = constant.constant
     return least is not None and all(value >= 0 for value in found.values()) and least >= (condition.op in ("lt", "gt"))
+
+
+# ------------------------------------------------------------------------------------------------------ dropout
+def _dropout(current: Node) -> Node | None:
+    """x * mask / keep with a mask of probability keep = 1 - p: torch's dropout draws the same mask."""
+    product, keep = current.args
+    if product.op != "mul" or keep.axes:
+        return None
+    for x, mask in (product.args, product.args[::-1]):
+        draw = mask.attrs
+        if isinstance(draw, Random) and draw.kind == "bernoulli" and mask.args[0] is keep and frozenset(draw.axes) == x.axes:
+            if keep.op == "sub" and keep.args[0].op == "const" and keep.args[0].attrs == 1.0:
+                p = keep.args[1]
+            elif keep.op == "const" and isinstance(keep.attrs, float):
+                p = build.const(round(1.0 - keep.attrs, 12))
+            else:
+                p = build.apply("sub", build.const(1.0), keep)
+            hole = holes(x)[0]
+            body = build.apply("div", build.apply("mul", hole, mask), keep)
+            return node("library", (x, p), Library("dropout", body, ()), current.type)
+    return None

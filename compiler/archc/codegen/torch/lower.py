@@ -62,6 +62,7 @@ class Lowering:
         self.done: dict[Node, Expr] = {}
         self.block: list[Statement] = []
         self.results: dict[Node, list[Expr]] = {}  # of calls that give several
+        self.calls: dict[Node, Call] = {}  # functions with a derivative of their own, as they are called
         self.uses = {current: len(found) for current, found in users(graph.roots).items()}
         for root in graph.roots:
             self.uses[root] = self.uses.get(root, 0) + 1
@@ -170,7 +171,7 @@ class Lowering:
                 self.block.append(Assign((written,), x))
                 x = name(written, x.dims, x.dtype)
             else:
-                x = self.bind(x, written.rsplit(".", 1)[-1].strip("]"))
+                x = self.bind(x, port.name.rsplit(".", 1)[-1])
         self.bound_ports[text] = x
         return x
 
@@ -181,7 +182,7 @@ class Lowering:
         for current in self.needed(root):
             self.shorten(current)
             x = rule_of(current)(self, current)
-            self.done[current] = x if current.op in ("call", "member") else self._named(current, x)
+            self.done[current] = x if current.op in ("call", "member", "scan") else self._named(current, x)
 
     def needed(self, root: Node) -> Iterator[Node]:
         """The nodes that must be lowered for one, arguments first. Affine indices of reads become views, not values."""

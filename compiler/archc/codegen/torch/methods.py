@@ -271,12 +271,12 @@ def custom(call: Call, title: str, registry: Registry) -> Custom:
     forward_ = Function("forward", arguments, "Any", first.body, decorators=("@staticmethod",))
     everything = [*tensors, *numbers]
     setup: list[Statement] = [Assign(tuple(everything), Expr("name", (), ("inputs",), None))] if len(everything) > 1 else [
-        Assign((f"{everything[0]},",), Expr("name", (), ("inputs",), None))]
+        Assign((f"({everything[0]},)",), Expr("name", (), ("inputs",), None))]
     setup.append(Do(Expr("function", tuple(map(name, tensors)), ("ctx.save_for_backward",), None)))
     setup += [Assign((f"ctx.{text}",), name(text)) for text in numbers]
     context = Function("setup_context", (("ctx", "Any", None), ("inputs", "Any", None), ("output", "Any", None)), "None",
                        tuple(setup), decorators=("@staticmethod",))
-    restore: list[Statement] = [Assign(tuple(tensors) if len(tensors) > 1 else (f"{tensors[0]},",), name("ctx.saved_tensors"))]
+    restore: list[Statement] = [Assign(tuple(tensors) if len(tensors) > 1 else (f"({tensors[0]},)",), name("ctx.saved_tensors"))]
     restore += [Assign((text,), name(f"ctx.{text}")) for text in numbers]
     refused = [statement for statement in second.body if isinstance(statement, Raise)]
     rest = [statement for statement in second.body if not isinstance(statement, Raise)]

@@ -36,6 +36,11 @@ def attribute(text: str) -> str:
     return text + "_" if text in MODULE_ATTRIBUTES or text.startswith("__") else text
 
 
+def stored(text: str) -> str:
+    """How a param, buffer or sub-module is registered: as in the source, unless nn.Module owns the name."""
+    return text if keyword.iskeyword(text) else attribute(text)
+
+
 def argument(text: str) -> str:
     """An argument of an emitted function."""
     text = python_name(text)
@@ -46,7 +51,10 @@ def path(dotted: str) -> str:
     """`blocks.0.norm` as an expression on self: `self.blocks[0].norm`."""
     parts = ["self"]
     for part in dotted.split("."):
-        parts.append(f"[{part}]" if part.isdigit() else f".{attribute(part)}")
+        if keyword.iskeyword(part):
+            parts = [f'getattr({"".join(parts)}, "{part}")']
+        else:
+            parts.append(f"[{part}]" if part.isdigit() else f".{attribute(part)}")
     return "".join(parts)
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from archc.codegen.torch.form import Assign, Branch, Do, Expr, Function, NoGrad, Param, Raise, Return, Statement
+from archc.codegen.torch.form import Assign, Branch, Do, Expr, For, Function, NoGrad, Param, Raise, Return, Statement
 from archc.codegen.torch.spelling import ATOM, COMPARE, HOST, POWER, SPELLING, TERNARY, Spelled
 
 WIDTH = 120
@@ -30,9 +30,9 @@ def expression(expr: Expr, least: int = 0) -> str:
             pieces.append(", ".join(expression(arg, context) for arg in expr.args[index:]))
         else:
             pieces.append(expression(expr.args[index], context))
-    text = "".join(pieces).replace(",,)", ",)")
+    text = "".join(pieces)
     if expr.op == "tuple" and len(expr.args) != 1:
-        text = text.replace(",)", ")") if expr.args else "()"
+        text = text[:-2] + ")" if expr.args else "()"
     return f"({text})" if spelled.precedence < least else text
 
 
@@ -124,6 +124,9 @@ def block(body: tuple[Statement, ...], indent: str) -> Iterator[str]:
             if statement.otherwise:
                 yield f"{indent}else:"
                 yield from block(statement.otherwise, indent + "    ")
+        elif isinstance(statement, For):
+            yield from fit(f"{indent}for {', '.join(statement.targets)} in ", expression(statement.source), ":", indent)
+            yield from block(statement.body, indent + "    ")
         elif isinstance(statement, NoGrad):
             yield f"{indent}with torch.no_grad():"
             yield from block(statement.body, indent + "    ")

@@ -118,11 +118,12 @@ def _batched(low: Lowering, x: Expr, y: Expr, over: frozenset[Axis], batch: froz
     (inner,) = over
     outer = _kept(x, batch)
     outer.sort(key=lambda axis: axis.name != LEADING)
-    if not rows or not columns:
-        return None
     x = layout.permute(x, (*outer, *rows, inner))
     y = layout.permute(y, (*outer, inner, *columns))
-    return Expr("matmul", (x, y), (), (*outer, *rows, *columns), "float")
+    x = x if rows else layout.insert(x, (*outer, None, inner))
+    y = y if columns else layout.insert(y, (*outer, inner, None))
+    dims: Dims = (*outer, rows[0] if rows else None, columns[0] if columns else None)
+    return layout.squeeze(Expr("matmul", (x, y), (), dims, "float"))
 
 
 def _einsum(low: Lowering, current: Node, x: Expr, y: Expr, over: frozenset[Axis], batch: frozenset[Axis]) -> Expr:

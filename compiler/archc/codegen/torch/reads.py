@@ -502,7 +502,7 @@ def accumulate(low: Lowering, current: Node) -> Expr:
     dims: Dims = (*shared, *targets, *rest)
     dtype = low.dtype_text if v.dtype == "float" else "torch.long"
     zeros = Expr("zeros", tuple(sizes), (dtype, low.device_text), dims, v.dtype)
-    done = Expr("index_put", (zeros, v, *tensors), (), dims, v.dtype)
+    done = Expr("index_put", (zeros, v, Expr("tuple", tuple(tensors))), (), dims, v.dtype)
     for index in found:
         if index.border == "fill":
             done = _slice(low, done, index.axes[0], Size.of(0), index.size, False)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from archc.checker.types import Axis
 from archc.codegen.torch.windows import Convolution, Transposed, concatenation, convolution, pooling, transposed
 from archc.ir import build
-from archc.ir.graph import Graph, Library, Node, Random, carry, node, topological, users
+from archc.ir.graph import Graph, Library, Node, carry, node, topological, users
 from archc.passes.base import Keeps, Pass
 
 
@@ -43,8 +43,6 @@ RECOGNISE = Pass("recognise", "products over shared axes, convolutions, pooling 
 def _recognised(current: Node, uses: dict[Node, int]) -> Node | None:
     if current.op == "add":
         return _with_bias(current, uses)
-    if current.op == "div":
-        return _dropout(current)
     if current.op in ("sum", "mean", "max", "min") and (found := pooling(current)):
         return found
     if current.op == "sum" and current.type.dtype == "float":
@@ -76,26 +74,6 @@ def _with_bias(current: Node, uses: dict[Node, int]) -> Node | None:
         if fits and bias.type.dtype == "float":
             hole = node("input", (), "2", bias.type)
             return library(found.kind, (*product.args, bias), build.apply("add", found.body, hole), found.options)
-    return None
-
-
-def _dropout(current: Node) -> Node | None:
-    """x * mask / keep with a mask of probability keep = 1 - p: torch's dropout draws the same mask."""
-    product, keep = current.args
-    if product.op != "mul" or keep.axes:
-        return None
-    for x, mask in (product.args, product.args[::-1]):
-        draw = mask.attrs
-        if isinstance(draw, Random) and draw.kind == "bernoulli" and mask.args[0] is keep and frozenset(draw.axes) == x.axes:
-            if keep.op == "sub" and keep.args[0].op == "const" and keep.args[0].attrs == 1.0:
-                p = keep.args[1]
-            elif keep.op == "const" and isinstance(keep.attrs, float):
-                p = build.const(round(1.0 - keep.attrs, 12))
-            else:
-                p = build.apply("sub", build.const(1.0), keep)
-            hole = holes(x)[0]
-            body = build.apply("div", build.apply("mul", hole, mask), keep)
-            return node("library", (x, p), Library("dropout", body, ()), current.type)
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archc.codegen.torch import calls, elementwise, products, reads, reductions
+from archc.codegen.torch import calls, elementwise, products, reads, reductions, scans
 from archc.codegen.torch.lower import Rule
 from archc.ir.graph import Library, Node
 from archc.ops.table import OPS
@@ -24,6 +24,7 @@ RULES: dict[str, Rule] = {
     "call": calls.call,
     "member": calls.member,
     "item": calls.item,
+    "scan": scans.scan,
 }
 
 LIBRARY: dict[str, Rule] = {

@@ -156,6 +156,7 @@ STRUCTURE = {
     "size_sum": Spelled("{p0}", PLUS),
     "size_product": Spelled("{p0}", TIMES),
     "tuple": Spelled("({0*},)"),
+    "list": Spelled("{0*}", TERNARY),  # several values at the right of an assignment
     "star": Spelled("*{0}"),
     "method": Spelled("{0}.{p0}({1*})"),
     "function": Spelled("{p0}({0*})"),
@@ -195,7 +196,7 @@ STRUCTURE = {
     "index_select": Spelled("{0}.index_select({p0}, {1})"),
     "embedding": Spelled("F.embedding({1}, {0})"),
     "take_along_dim": Spelled("{0}.take_along_dim({1}, {p0})"),
-    "index_put": Spelled("{0}.index_put(({2*},), {1}, accumulate=True)"),
+    "index_put": Spelled("{0}.index_put({2}, {1}, accumulate=True)"),
     "index_add": Spelled("{0}.index_add({p0}, {2}, {1})"),
     "cat": Spelled("torch.cat(({0*}), {p0})"),
     "arange": Spelled("torch.arange({0}, device={p0})"),

@@ -1,0 +1,143 @@
+"""Lowering of sequential loops: one Python loop over the elements, the states carried in variables, what is yielded stacked."""
+
+from __future__ import annotations
+
+from archc.checker.types import LEADING, Axis
+from archc.codegen.torch import layout
+from archc.codegen.torch.form import Assign, Do, Expr, For
+from archc.codegen.torch.layout import literal
+from archc.codegen.torch.lower import Lowering, NeedsFlat
+from archc.ir.graph import Graph, Node, Scan
+
+
+def scan(low: Lowering, current: Node) -> Expr:
+    """The loop as a statement; its results are kept for the `item` nodes that read them."""
+    from archc.codegen.torch.methods import prepared
+
+    loop = current.attrs
+    assert isinstance(loop, Scan)
+    if low.native and loop.axis.name == LEADING:
+        raise NeedsFlat
+    names = _wished(low, current, loop)
+    last = loop.states + loop.sequences
+    inner = Lowering(prepared(loop.body), low.scope, low.native)
+    inner.home = low.home or low.reference
+    ports = loop.body.inputs
+    sequences = [layout.squeeze(low.as_tensor(low.value(arg))) for arg in current.args[loop.states:last]]
+    wish = layout.merge([tuple(dim for dim in x.dims or () if dim is not None) for x in sequences])
+    states = [_start(low, current.args[i], ports[i].node, names[i], wish) for i in range(loop.states)]
+    for port, state in zip(ports, states, strict=False):
+        inner.done[port.node] = state
+    targets: list[str] = []
+    sources: list[Expr] = []
+    if loop.step or not loop.sequences:
+        targets.append(low.scope.names.fresh(loop.axis.name) if loop.step else "_")
+        sources.append(_steps(low, loop))
+        if loop.step:
+            inner.done[ports[-1].node] = layout.name(targets[-1], None, "int")
+    for i in range(loop.states, last):
+        x = sequences[i - loop.states]
+        elements = Expr("method", (x, literal(x.position(loop.axis))), ("unbind",), None)
+        source = Expr("function", (elements,), ("reversed",), None) if loop.reverse else elements
+        if source not in sources:
+            sources.append(source)
+            targets.append(low.scope.names.fresh(names[i]))
+        target = targets[sources.index(source)]
+        inner.done[ports[i].node] = layout.name(target, tuple(d for d in x.dims or () if d != loop.axis), x.dtype)
+    for i in range(last, len(current.args)):
+        x = low.value(current.args[i])
+        inner.done[ports[i].node] = x if x.is_host else low.again(x, names[i])
+    yields = [low.scope.names.fresh(f"{names[len(ports) + k]}_steps") for k in range(len(loop.body.outputs) - loop.states)]
+    for text in yields:
+        low.block.append(Assign((text,), Expr("name", (), ("[]",), None)))
+    made = _body(inner, states, yields)
+    source = sources[0] if len(sources) == 1 else Expr("function", tuple(sources), ("zip",), None)
+    low.block.append(For(tuple(targets), source, tuple(inner.block)))
+    low.results[current] = [*states, *(_stacked(low, current, loop, k, text, made[k]) for k, text in enumerate(yields))]
+    return literal(0)
+
+
+def _wished(low: Lowering, current: Node, loop: Scan) -> list[str]:
+    """Names for the body's inputs, then for what it yields, from the source where it names them."""
+    notes, around = loop.body.notes.names, low.graph.notes.names
+    found = []
+    for i, (port, arg) in enumerate(zip(loop.body.inputs, current.args, strict=False)):
+        outside = around.get(arg, str(arg.attrs) if arg.op == "input" else "").rsplit(".", 1)[-1]
+        if i < loop.states:
+            default = notes.get(loop.body.outputs[i].node, "state")
+        elif i < loop.states + loop.sequences:
+            default = f"{outside or 'element'}_{loop.axis.name}"
+        else:
+            default = outside or "value"
+        found.append(notes.get(port.node, default).rsplit(".", 1)[-1])
+    found += [loop.axis.name] * loop.step
+    return [*found, *(notes.get(output.node, "y") for output in loop.body.outputs[loop.states:])]
+
+
+def _start(low: Lowering, arg: Node, port: Node, wish: str, around: tuple[Axis, ...]) -> Expr:
+    """A state's variable with its first value, which has every axis of the state."""
+    x = low.as_tensor(low.value(arg))
+    named = tuple(sorted(port.axes, key=lambda axis: axis.name))
+    own = tuple(dim for dim in x.dims or () if dim is not None)
+    order = own if len(own) == len(named) else layout.merge([tuple(dim for dim in around if dim in named), own, named])
+    order = tuple(sorted(order, key=lambda axis: axis.name != LEADING))
+    lead = low.lead_shape() if low.native and order and order[0].name == LEADING and order[0] not in x.axes else None
+    x = layout.squeeze(x)
+    x = layout.permute(x, order) if x.axes == frozenset(order) else layout.expand(x, order, low.size, lead)
+    target = low.scope.names.fresh(wish)
+    low.block.append(Assign((target,), x))
+    return layout.name(target, order, x.dtype)
+
+
+def _steps(low: Lowering, loop: Scan) -> Expr:
+    count = low.size(loop.axis.size)
+    if not loop.reverse:
+        return Expr("function", (count,), ("range",), None)
+    return Expr("function", (Expr("sub", (count, literal(1)), (), None, "int"), literal(-1), literal(-1)), ("range",), None)
+
+
+def _body(inner: Lowering, states: list[Expr], yields: list[str]) -> list[Expr]:
+    """One step: what is yielded is appended, then the states take their new values together. Gives the yields."""
+    graph: Graph = inner.graph
+    values = []
+    for output in graph.outputs:
+        inner.lower(output.node)
+        values.append(inner.value(output.node))
+    made = [layout.squeeze(inner.as_tensor(value)) for value in values[len(states):]]
+    new = []
+    for value, state in zip(values, states, strict=False):
+        assert state.dims is not None
+        value = layout.squeeze(inner.as_tensor(value))
+        order: tuple[Axis, ...] = tuple(dim for dim in state.dims if dim is not None)
+        if value.axes != frozenset(order):
+            leads = inner.native and order[0].name == LEADING and order[0] not in value.axes
+            value = layout.expand(value, order, inner.size, inner.lead_shape() if leads else None)
+        new.append(layout.permute(value, order))
+    for text, value in zip(yields, made, strict=True):
+        inner.block.append(Do(Expr("function", (value,), (f"{text}.append",), None)))
+    if len(new) == 1:
+        inner.block.append(Assign((str(states[0].params[0]),), new[0]))
+    elif new:
+        inner.block.append(Assign(tuple(str(state.params[0]) for state in states), Expr("list", tuple(new), (), None)))
+    return made
+
+
+def _stacked(low: Lowering, current: Node, loop: Scan, k: int, text: str, element: Expr) -> Expr:
+    """What was yielded as one tensor, empty where there was no step."""
+    assert element.dims is not None
+    axis = loop.axis
+    item = next((reader for reader in low.readers.get(current, ()) if reader.attrs == loop.states + k), None)
+    wish = low.wish.get(item, ()) if item is not None else ()
+    place = 1 if element.is_leading else 0
+    if axis in wish:
+        before = wish[:wish.index(axis)]
+        place = max(place, sum(1 for dim in element.dims if dim in before))
+    dims = (*element.dims[:place], axis, *element.dims[place:])
+    at = place - len(dims) if element.is_leading else place
+    steps = layout.name(f"{text}[::-1]" if loop.reverse else text)
+    stacked = Expr("function", (steps, literal(at)), ("torch.stack",), dims, element.dtype)
+    shape = [Expr("star", (low.lead_shape(),)) if dim.name == LEADING and low.native else low.size(dim.size)
+             for dim in dims if dim is not None]
+    dtype = {"float": low.dtype_text, "int": "torch.long", "bool": "torch.bool"}.get(element.dtype, "torch.complex64")
+    empty = Expr("zeros", tuple(shape), (dtype, low.device_text), dims, element.dtype)
+    return low.bind(Expr("select", (layout.name(text), stacked, empty), (), dims, element.dtype), text.removesuffix("_steps"))
