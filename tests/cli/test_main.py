@@ -120,6 +120,12 @@ def test_a_broken_pipe_is_quiet() -> None:
     process.stderr.close()
 
 
+def test_a_full_disk_behind_standard_output() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([sys.executable, "-m", "archc", "ir", "--list"], stdout=full, stderr=subprocess.PIPE, env=ENV)
+    assert (done.returncode, done.stderr) == (1, b"archc: No space left on device\n")
+
+
 def test_a_real_interrupt_is_quiet() -> None:
     process = start("check", "-", stdin=subprocess.PIPE)
     time.sleep(2)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -216,6 +217,47 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder: Path, capsys: pytest.Capture
     assert train("--out", "run", "--resume") == 0
     for file in ("metrics.jsonl", "model.safetensors"):
         assert (folder / "whole" / file).read_bytes() == (folder / "run" / file).read_bytes()
+
+
+@pytest.mark.parametrize(("file", "more"), [
+    ("full/checkpoint.safetensors", ("--save-every", "0")), ("full/metrics.jsonl", ("--epochs", "50"))])
+def test_a_disk_that_fills_up_is_a_sentence(folder: Path, file: str, more: tuple[str, ...]) -> None:
+    assert train(*NET, "--steps", "3", "--out", "run") == 0
+    (folder / "run" / "result.json").unlink()
+    kept = {path.name: path.read_bytes() for path in (folder / "run").iterdir()}
+
+    def little_space() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    done = subprocess.run([sys.executable, "-m", "archc", "train", *NET, *more, "--out", "full"], capture_output=True, text=True,
+                          preexec_fn=little_space, env={**os.environ, "PYTHONPATH": str(ROOT / "compiler")}, check=False)
+    assert (done.returncode, done.stderr) == (1, f"archc: '{file}' cannot be written: File too large\n")
+    assert {path.name for path in (folder / "full").iterdir()} == {"run.json", "metrics.jsonl"}
+    assert {path.name: path.read_bytes() for path in (folder / "run").iterdir()} == kept
+
+
+def test_a_live_bar_on_a_terminal(folder: Path) -> None:
+    """The terminal of a pseudo-terminal: lines of epochs above, a bar with rate and time left at the foot."""
+    import pty
+
+    main, side = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "compiler"), "TERM": "xterm", "COLUMNS": "120"}
+    process = subprocess.Popen([sys.executable, "-m", "archc", "train", *NET, "--epochs", "3", "--threads", "1"], stdout=side,
+                               stderr=side, env=environment)
+    os.close(side)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(main, 4096)
+        except OSError:  # the other side was closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(main)
+    assert process.wait() == 0
+    assert b"epoch 3/3" in shown and b"steps/s" in shown and b"6/6" in shown and b"test loss" in shown and b"\x1b[" in shown
 
 
 def saved_at(run: Path) -> int:

@@ -59,10 +59,10 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes standard output once more at exit; give it somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return BROKEN_PIPE
     except OSError as error:
+        _close_output()
         where = f" '{error.filename}'" if error.filename else ""
         return _complain(f"{error.strerror or error}{where}", WRONG_INPUT)
     except CompilerBug as error:
@@ -116,6 +116,14 @@ def _near(word: str) -> str:
 
     near = get_close_matches(word, COMMANDS, 1)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _close_output() -> None:
+    """Python flushes standard output once more at exit; where that failed already, it goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str, status: int) -> int:

@@ -220,7 +220,7 @@ def _mixed(seed: int, epoch: int) -> int:
 def _open_metrics(path: Path, length: int) -> Any:
     """metrics.jsonl, cut to what the checkpoint knows of it and open for more."""
     try:
-        file = path.open("r+b" if path.exists() else "w+b")
+        file = path.open("r+b" if path.exists() else "w+b", buffering=0)
         file.truncate(length)
         file.seek(0, os.SEEK_END)
     except OSError as error:
@@ -234,9 +234,10 @@ def _open_metrics(path: Path, length: int) -> Any:
 
 def _append(metrics: Any, line: dict[str, object]) -> int:
     """Adds a line; gives the file's new length."""
+    rest = (json.dumps(line) + "\n").encode()
     try:
-        metrics.write((json.dumps(line) + "\n").encode())
-        metrics.flush()
+        while rest:  # unbuffered: a full disk may take a part
+            rest = rest[metrics.write(rest):]
     except OSError as error:
         raise TrainError(f"'{metrics.name}' cannot be written: {error.strerror or error}") from None
     return int(metrics.tell())
