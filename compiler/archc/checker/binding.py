@@ -266,7 +266,8 @@ def result_layout(frame: Frame, result: tree.Result, inputs: Sequence[tree.Input
     if result.like is not None:
         model = next((i for i in inputs if i.name.name == result.like.name), None)
         if model is None:
-            frame.fail(codes.UNKNOWN_NAME, result.like.span, name=result.like.name, names=[i.name.name for i in inputs])
+            frame.fail(codes.UNKNOWN_NAME, result.like.span, name=result.like.name, names=[i.name.name for i in inputs],
+                       way_out="")
         if model.dims is None:
             return tuple((axis,) for axis in axis_rules.leading_order(frame))
         dims = model.dims

@@ -17,6 +17,7 @@ from archc.checker.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, La
 from archc.diagnostics import codes
 from archc.ops.table import LANGUAGE_NAMES, OPS
 from archc.syntax import tree
+from archc.syntax.habits import habit
 from archc.syntax.tree import Span
 
 Items = Sequence[tree.BracketItem]
@@ -57,7 +58,7 @@ def member(base: Value, name: tree.Ident, frame: Frame) -> Value:
             layer=base.of.layer.name.name,
             names=[m.name.name for m in base.of.layer.methods],
         )
-    frame.fail(codes.NO_MEMBERS, name.span, name=name.name, what=describe(base))
+    frame.fail(codes.NO_MEMBERS, name.span, name=name.name, what=describe(base), way_out=habit(name.name))
 
 
 # ------------------------------------------------------------------------------------- operations of the table

@@ -16,6 +16,7 @@ from archc.diagnostics.model import Kind, Place, Problems
 from archc.limits import LIMITS, beyond
 from archc.ops.table import LANGUAGE_NAMES, OPS
 from archc.syntax import tree
+from archc.syntax.habits import habit
 from archc.syntax.tree import Span
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class Frame:
                 return OpRef(OPS[row])
         if name.name in BUILTINS:
             return BuiltinRef(name.name)
-        self.fail(codes.UNKNOWN_NAME, name.span, name=name.name, names=sorted(self.visible()))
+        self.fail(codes.UNKNOWN_NAME, name.span, name=name.name, names=sorted(self.visible()), way_out=habit(name.name))
 
     def element(self, value: Value, span: Span) -> Value:
         """The value as this scope sees it: in the body of a loop, its element at the step."""

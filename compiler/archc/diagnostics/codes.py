@@ -60,7 +60,7 @@ DECLARED_TWICE = declare(
 )
 UNKNOWN_NAME = declare(
     "unknown-name", "A name that nothing declares", title="unknown name '{name}'", here="not known here",
-    near=("name", "names"),
+    hint="{way_out}", near=("name", "names"),
 )
 AMBIGUOUS_NAME = declare(
     "ambiguous-name", "A name is an axis and a value at once", title="'{name}' is an axis and a value",
@@ -214,7 +214,7 @@ NOT_CALLABLE = declare(
 )
 NO_MEMBERS = declare(
     "no-members", "A point follows something that has no parts", title="{what} has no part '{name}'", here="not known",
-    hint="only sub-layers have parts: their methods",
+    note="only sub-layers have parts: their methods", hint="{way_out}",
 )
 UNKNOWN_MEMBER = declare(
     "unknown-member", "A sub-layer has no method of this name", title="'{layer}' has no method '{name}'", here="not known",

@@ -39,8 +39,8 @@ def lex(text: str, path: str, tables: Tables) -> Lexed:
     out = Lexed()
     tokens, signs = out.tokens, tables.signs
     most_tokens, longest_name = LIMITS["tokens"].value, LIMITS["name"].value
-    layout = r"(?P<NEWLINE>\n[ \t\r\f\n]*)|(?P<COMMENT>\#[^\n]*)"
-    match = re.compile(rf"[ \t\r\f]*(?:{layout}|{tables.pattern}|(?P<UNKNOWN>[^ \t\r\f])|$)").match
+    breaks = r"(?P<NEWLINE>\n[ \t\r\f\n]*)|(?P<COMMENT>\#[^\n]*)"
+    match = re.compile(rf"[ \t\r\f]*(?:{breaks}|{tables.pattern}|(?P<UNKNOWN>[^ \t\r\f])|$)").match
     position, line, line_start = 0, 1, 0
     add = tokens.append
     make = Token.__new__
