@@ -54,7 +54,7 @@ class Context:
     taken: set[str] = field(default_factory=set)
     checks: list[EntryCheck] = field(default_factory=list)
     splits: list[SplitSize] = field(default_factory=list)
-    updates: dict[str, Term] = field(default_factory=dict)
+    updates: dict[str, tuple[Ref, Term]] = field(default_factory=dict)
     penalties: list[tuple[str, Term]] = field(default_factory=list)
     names: list[tuple[Term, str]] = field(default_factory=list)
     ports: dict[str, Ref] = field(default_factory=dict)

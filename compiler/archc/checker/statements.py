@@ -244,7 +244,7 @@ def _update(name: tree.Ident, value: tree.Expr, frame: Frame) -> None:
         )
     if buffer.path in frame.context.updates:
         frame.fail(codes.ASSIGNED_TWICE, name.span, name=name.name)
-    frame.context.updates[buffer.path] = expand(term, buffer.type.axes)
+    frame.context.updates[buffer.path] = (buffer, expand(term, buffer.type.axes))
 
 
 # ------------------------------------------------------------------------------------------ derivatives of one's own

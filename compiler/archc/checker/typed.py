@@ -229,7 +229,7 @@ class Body:
     """One mode of a method: what it returns, stores and asks of the sizes."""
 
     results: tuple[TensorResult, ...]
-    updates: tuple[tuple[str, Term], ...]  # buffer path, new value
+    updates: tuple[tuple[Ref, Term], ...]  # buffer, new value
     penalties: tuple[tuple[str, Term], ...]
     checks: tuple[EntryCheck, ...]
     splits: tuple[SplitSize, ...]

@@ -167,7 +167,7 @@ def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorIn
         stated_term, layout = binding.state(frame, term, result, declared, root.splits)
         name = result.name.name if result.name else "result" if len(terms) == 1 else f"result{position}"
         results.append(TensorResult(name, stated_term, layout))
-    updates = tuple(context.updates.items())
+    updates = tuple(context.updates.values())
     solvable(tuple(inputs), fn, frame, root)
     return tuple(inputs), Body(
         tuple(results), updates, tuple(context.penalties), tuple(context.checks), tuple(context.splits), tuple(context.names)
