@@ -240,8 +240,10 @@ class ClassWriter:
         low.scope.names = unique
         low.scope.size = lambda size: self.size(self.scope(written, graph), size)
         target = names.path(stored.name)
-        if stored.kind != "init":
-            low.home = target
+        low.home = target
+        if stored.kind == "init" or stored.dtype != "float":
+            floats = [other.name for other in self.module.stored if other.kind != "init" and other.dtype == "float"]
+            low.home = names.path(floats[0]) if floats else None
         output = graph.outputs[0]
         root = output.node
         while root.op == "expand":

@@ -6,15 +6,16 @@ where every operation can leave them alone (`native`); else they are made one at
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis, Layout, flat
 from archc.codegen.torch import layout
-from archc.codegen.torch.form import Assign, Expr, Statement
+from archc.codegen.torch.form import Assign, Expr, Statement, walk
 from archc.codegen.torch.layout import literal, merge, name
-from archc.codegen.torch.names import Names
+from archc.codegen.torch.names import Names, python_name
 from archc.codegen.torch.print import expression
 from archc.ir.graph import Call, Graph, Library, Member, Node, topological, users
 
@@ -62,6 +63,7 @@ class Lowering:
         self.done: dict[Node, Expr] = {}
         self.block: list[Statement] = []
         self.results: dict[Node, list[Expr]] = {}  # of calls that give several
+        self.data: dict[Node, bool] = {}
         self.calls: dict[Node, Call] = {}  # functions with a derivative of their own, as they are called
         self.uses = {current: len(found) for current, found in users(graph.roots).items()}
         for root in graph.roots:
@@ -79,7 +81,7 @@ class Lowering:
         symbols = self.scope.symbols
         if text not in symbols:
             wish = "rows" if text == LEADING else text
-            symbols[text] = self.scope.names.fresh(wish if wish not in self.ports else f"{wish}_size")
+            symbols[text] = self.scope.names.shared(wish if wish not in self.ports else f"{wish}_size")
         return symbols[text]
 
     def size(self, value: Size) -> Expr:
@@ -102,8 +104,16 @@ class Lowering:
     def lead_shape(self) -> Expr:
         """The sizes of the leading dimensions, as a tuple of the host."""
         if self.scope.lead is None:
-            self.scope.lead = self.scope.names.fresh("lead")
+            self.scope.lead = self.scope.names.shared("lead")
         return name(self.scope.lead, None, "int")
+
+    def is_data(self, current: Node) -> bool:
+        """Whether a value depends on an input of the method."""
+        if current not in self.data:
+            roles = {port.node: port.role for port in self.graph.inputs}
+            for inner in topological((current,)):
+                self.data[inner] = roles.get(inner) == "input" or any(self.data[arg] for arg in inner.args)
+        return self.data[current]
 
     # -- dtype and device of what is made anew -------------------------------------------------------------------
     @property
@@ -140,13 +150,26 @@ class Lowering:
         """The expression of a node that has been lowered."""
         return self.done[current]
 
-    def bind(self, x: Expr, wish: str) -> Expr:
-        """Gives an expression a name."""
+    def bind(self, x: Expr, wish: str, current: Node | None = None) -> Expr:
+        """Gives an expression a name; that of a value which nothing reads any more, if both are called alike."""
         if x.op == "name" or x.op == "literal":
             return x
-        target = self.scope.names.fresh(wish)
+        target = python_name(wish)
+        if current is None or not self.is_over(target, current):
+            target = self.scope.names.fresh(wish)
         self.block.append(Assign((target,), x))
         return name(target, x.dims, x.dtype)
+
+    def is_over(self, target: str, current: Node) -> bool:
+        """Whether a local variable of float values will not be read again once `current` has been computed."""
+        owners = [node for node, x in self.done.items() if x.op == "name" and x.params == (target,)]
+        if not owners or owners[-1] in self.graph.roots or {owners[-1].type.dtype, current.type.dtype} != {"float"}:
+            return False
+        open_ = {reader for reader in self.readers[owners[-1]] if reader not in self.done and reader is not current}
+        pending = any(_mentions(x, target) for node, x in self.done.items() if x.op != "name" and node not in current.args
+                      and any(reader not in self.done and reader is not current for reader in self.readers[node]))
+        return not open_ and not pending and not any(_mentions(x, target) for node, x in self.done.items()
+                                                     if node in self.graph.roots and node is not current)
 
     def bind_below(self, x: Expr, wish: str) -> Expr:
         """Names what views are taken of, and leaves the views: what reads the value may undo them."""
@@ -167,7 +190,7 @@ class Lowering:
         if x.dims and None in x.dims:
             x = layout.squeeze(x)
         if self.uses.get(port.node, 0) > 1 and (x.op != "name" or "." in written):
-            if port.role == "input":
+            if port.role == "input" and "." not in written:
                 self.block.append(Assign((written,), x))
                 x = name(written, x.dims, x.dtype)
             else:
@@ -208,7 +231,7 @@ class Lowering:
             return x
         wish = self.graph.notes.names.get(current)
         if many or (wish and not x.is_host):
-            return self.bind(x, wish or _default_name(current))
+            return self.bind(x, wish or _default_name(current), current if wish else None)
         return self.bind_below(x, _default_name(current)) if len(expression(x)) > LONGEST else x
 
     def shorten(self, current: Node) -> None:
@@ -250,6 +273,11 @@ class Lowering:
         rest = [self.size(layout_size(dim)) for dim in memory[1:]]
         dims = x.dims
         return Expr("reshape", (x, Expr("star", (self.lead_shape(),)), *rest), (), dims, x.dtype)
+
+
+def _mentions(x: Expr, target: str) -> bool:
+    """Whether an expression reads a variable, by name or in the text of a dimension or dtype."""
+    return any(re.match(rf"{re.escape(target)}\b", str(param)) for part in walk(x) for param in part.params)
 
 
 def layout_size(dim: Iterable[Axis]) -> Size:

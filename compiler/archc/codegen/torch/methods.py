@@ -114,7 +114,11 @@ def _method(found: Method, train: Graph, other: Graph, by_mode: str | None, numb
         {text: written[text] if text in written else names.path(text) for text in ports},
         numbers, Names(written.values()), registry, by_mode,
     )
-    bodies = [_body(graph, scope, native) for graph in ([train] if train is other else [train, other])]
+    base = scope.names
+    bodies = []
+    for graph in [train] if train is other else [train, other]:
+        scope.names = base.branch()
+        bodies.append(_body(graph, scope, native))
     low = Lowering(train, scope, native)
     head = entry.statements(low, [train] if train is other else [train, other], known, found.defaults)
     body = bodies[0] if len(bodies) == 1 else [Branch(name("self.training"), tuple(bodies[0])), *bodies[1]]

@@ -59,17 +59,38 @@ def path(dotted: str) -> str:
 
 
 class Names:
-    """Gives out names that are free in one function."""
+    """Gives out names that are free in one function, or in one of its branches; `shared` ones are free in all."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self.taken = set(_USED) | set(taken)
+        self.visible = set(_USED) | set(taken)
+        self.ever = set(self.visible)
+        self.common: set[str] = set()
 
     def fresh(self, wish: str) -> str:
         """The wished name, or it with the first number that makes it free."""
-        wish = python_name(wish)
-        found, number = wish, 1
-        while found in self.taken:
-            number += 1
-            found = f"{wish}{'_' * wish[-1:].isdigit()}{number}"
-        self.taken.add(found)
+        found = _free(wish, self.visible | self.common)
+        self.visible.add(found)
+        self.ever.add(found)
         return found
+
+    def shared(self, wish: str) -> str:
+        """A name that no branch has used or will use."""
+        found = _free(wish, self.ever)
+        self.ever.add(found)
+        self.common.add(found)
+        return found
+
+    def branch(self) -> Names:
+        """The same scope once more, for code that does not run together with what was named before."""
+        other = Names(self.visible)
+        other.ever, other.common = self.ever, self.common
+        return other
+
+
+def _free(wish: str, taken: set[str]) -> str:
+    wish = python_name(wish)
+    found, number = wish, 1
+    while found in taken:
+        number += 1
+        found = f"{wish}{'_' * wish[-1:].isdigit()}{number}"
+    return found

@@ -22,7 +22,7 @@ def contract(low: Lowering, current: Node) -> Expr:
     bias = layout.squeeze(low.value(current.args[2])) if len(current.args) > 2 else None
     if low.native and any(axis.name == LEADING for axis in (first.axes & second.axes) - current.axes):
         raise NeedsFlat
-    if (_is_weight(current.args[0]) and not _is_weight(current.args[1])) or (_leads(second) and not _leads(first)):
+    if _second_is_data(low, current, first, second):
         first, second = second, first
     over = (first.axes & second.axes) - current.axes
     batch = first.axes & second.axes & current.axes
@@ -37,12 +37,11 @@ def contract(low: Lowering, current: Node) -> Expr:
     return _einsum(low, current, first, second, over, batch)
 
 
-def _is_weight(current: Node) -> bool:
-    return current.op == "input" and not any(axis.name == LEADING for axis in current.axes)
-
-
-def _leads(x: Expr) -> bool:
-    return x.is_leading
+def _second_is_data(low: Lowering, current: Node, first: Expr, second: Expr) -> bool:
+    """Whether the second operand has the rows: it has leading dimensions, or depends on inputs, where the first does not."""
+    if first.is_leading != second.is_leading:
+        return second.is_leading
+    return low.is_data(current.args[1]) and not low.is_data(current.args[0])
 
 
 def _leads_only(first: Expr, second: Expr, batch: frozenset[Axis]) -> bool:
