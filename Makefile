@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP ?=
 PYTEST ?=
-INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP)
+INSTALL = .venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP)
 
 .PHONY: demo test lint bless size clean
 

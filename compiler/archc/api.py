@@ -66,6 +66,17 @@ def open_program(source: str | Path) -> Program:
     return program
 
 
+def open_text(text: str, path: str) -> Program:
+    """As `open_program`, for a program given as text; its imports are looked for below the folder of `path`."""
+    problems = Problems()
+    with guarded(path):
+        program = sources.load_text(text, path, problems)
+        _check(program, problems)
+    sources.raise_errors(problems, program)
+    assert program is not None
+    return program
+
+
 def unit(program: Program, layer: str, static: Mapping[str, object] | None = None) -> Unit:
     """One layer with its static choices. Raises UserError for an unknown layer or choice, and for what is wrong with it then."""
     problems = Problems()
@@ -113,16 +124,10 @@ def load(source: str | Path, *, backend: Literal["auto", "torch"] = "auto", **st
 
 
 def load_text(text: str, path: str, **static: object) -> Namespace:
-    """As `load`, for a program given as text; its imports are looked for below the folder of `path`. Its classes do not pickle."""
+    """As `load`, for a program given as text; imports are looked for below the folder of `path`. Its classes do not pickle."""
     from archc.loaded import Namespace
 
-    problems = Problems()
-    with guarded(path):
-        program = sources.load_text(text, path, problems)
-        _check(program, problems)
-    sources.raise_errors(problems, program)
-    assert program is not None
-    return Namespace(program, f"text{blake2b(text.encode(), digest_size=8).hexdigest()}", static)
+    return Namespace(open_text(text, path), f"text{blake2b(text.encode(), digest_size=8).hexdigest()}", static)
 
 
 def compile(

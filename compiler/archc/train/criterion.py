@@ -36,8 +36,7 @@ def compiled_loss(file: str, name: str, data: Dataset) -> Loss | None:
         criterion, described = getattr(api.load(source), own), api.package(program, [own])
     elif hasattr(node, "signature"):
         text, path = wrapper(program, node, source)
-        loaded = api.load_text(text, path)
-        criterion, described = loaded.Criterion, api.package(loaded._program, [WRAPPER])
+        criterion, described = api.load_text(text, path).Criterion, api.package(api.open_text(text, path), [WRAPPER])
     else:
         return None
     forward = described.modules[described.roots[0]].methods[0]
