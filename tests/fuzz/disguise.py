@@ -10,7 +10,7 @@ from typing import Any
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis, Layout, Type
 from archc.ir.entry import graph_symbols
-from archc.ir.graph import Accumulate, At, Call, Graph, Node, Notes, Output, Port, Random, Read, Update, node, topological
+from archc.ir.graph import Accumulate, At, Call, Graph, Node, Notes, Output, Port, Random, Read, Scan, Update, node, topological
 from archc.ir.text import axes_of
 from archc.ops.table import OPS
 
@@ -51,6 +51,8 @@ class _Disguise:
             body, names = self.graph(attrs.body)
             vjp, _ = self.graph(attrs.vjp)
             return Call(body, vjp, tuple(names[n] for n in attrs.wrt), tuple(names[n] for n in attrs.stopped), attrs.surrogate)
+        if isinstance(attrs, Scan):
+            return replace(attrs, axis=self.axes[attrs.axis], body=self.graph(attrs.body)[0])
         return attrs
 
     def node(self, old: Node, ports: Mapping[str, str], new: Mapping[Node, Node]) -> Node:

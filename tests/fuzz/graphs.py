@@ -28,6 +28,7 @@ from archc.ir.graph import (
     Output,
     Port,
     Read,
+    Scan,
     Update,
     node,
     topological,
@@ -51,6 +52,7 @@ class Grower:
     rng: random.Random
     smooth: bool  # nothing whose derivative jumps or is 0 everywhere
     written: bool  # nothing that the language has no words for
+    loops: bool  # scans too
     axes: list[Axis] = field(default_factory=list)
     ports: list[Port] = field(default_factory=list)
     floats: list[Node] = field(default_factory=list)
@@ -155,6 +157,8 @@ class Grower:
                  self.choice, self.expand, self.index_value, self.call]
         if not self.written:
             forms.append(self.accumulate)
+        if self.loops:
+            forms += [self.loop, self.loop]
         if not self.smooth:
             forms += [self.jump, self.count]
             forms += [] if self.written else [self.random]
@@ -380,6 +384,28 @@ class Grower:
         m = max(map(abs, self.bounds[args[0]]))
         self.add(build.item(node("call", args, call), 0, y.type), (-m, m))
 
+    def loop(self) -> None:
+        """s = tanh(s * c + x), or a sum of the elements and steps so far; forwards or backwards."""
+        if not (found := self.readable()):
+            return
+        x, axis = found
+        inner = x.axes - {axis}
+        layout = tuple((a,) for a in sorted(inner, key=str))
+        ports = [Port("s", Type("float", inner), layout), Port("e", Type("float", inner), layout)]
+        constants = [value for value in self.floats if value.axes <= inner and value is not x][:1]
+        ports += [Port(f"o{i}", c.type, tuple((a,) for a in sorted(c.axes, key=str))) for i, c in enumerate(constants)]
+        step = self.rng.random() < 0.4
+        ports += [Port("step", Type("int"), ())] if step else []
+        state, element = ports[0].node, ports[1].node
+        change = build.apply("mul", state, ports[2].node if constants else build.const(0.5))
+        change = build.apply("add", change, build.apply("to_float", ports[-1].node)) if step else change
+        new = build.expand(build.apply("tanh", build.apply("add", change, element)), inner)
+        results = [Output("s", new, layout), Output("y", build.apply("sub", new, state), layout)]
+        scan = node("scan", (build.expand(build.const(0.0), inner), x, *constants),
+                    Scan(axis, self.rng.random() < 0.5, 1, 1, step, Graph("step", tuple(ports), tuple(results))))
+        self.add(build.item(scan, 0, Type("float", inner)), (-1.0, 1.0))
+        self.add(build.item(scan, 1, Type("float", x.axes)), (-2.0, 2.0))
+
     # -- the end ---------------------------------------------------------------------------------------------
     def output(self, name: str, value: Node) -> Output:
         axes = sorted(value.axes, key=str)
@@ -402,7 +428,7 @@ class Grower:
             outputs.append(self.output("mask", self.bools[-1]))
         state = next(port for port in self.ports if port.role == "buffer")
         update = self.pick()
-        update = build.apply("add", build.reduce("sum", update, update.axes - state.type.axes), state.node)
+        update = build.reduce("sum", update, update.axes - state.type.axes)
         updates = (Update("state", update),) if rng.random() < 0.5 else ()
         extra = self.pick()
         penalty = build.reduce("mean", extra, extra.axes) if extra.axes else extra
@@ -423,10 +449,11 @@ class Grower:
 
 
 def random_graph(rng: random.Random, steps: int = 12, *, smooth: bool = False, leading: bool | None = None,
-                 written: bool = False) -> Graph:
+                 written: bool = False, loops: bool = False) -> Graph:
     """A graph of about so many operations. `smooth`: of operations whose derivatives are continuous, without draws.
-    `leading`: whether inputs have leading dimensions `...`; by default, now and then. `written`: of what the language can say."""
-    grower = Grower(rng, smooth, written)
+    `leading`: whether inputs have leading dimensions `...`; by default, now and then. `written`: of what the language can say.
+    `loops`: with scans too."""
+    grower = Grower(rng, smooth, written, loops)
     grower.frame(rng.random() < 0.2 if leading is None else leading)
     for _ in range(steps):
         grower.step()

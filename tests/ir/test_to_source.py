@@ -86,12 +86,13 @@ layer L() {
     "state a[n] = 0\n state b[n] = 1\n c = a + b\n a = b * x\n b = c + x[t = t - 1 else 0]\n yield y = a - b",
     "state s[n] = 0\n for k { s = (s + w) * 0.5 }\n yield y = s + exp(x)",
     "state s[n] = sum[t](x)\n yield y = s * x\n s = tanh(s)",
+    "axis z = 3\n state s[n] = 0\n s = s + sum[z](x * float(z))\n yield y = s",
 ])
 @pytest.mark.parametrize("direction", ["", " reverse"])
 def test_loops(body: str, direction: str) -> None:
     weight = "w[n, k]" if "k]" in body or "for k" in body else "w[n]"
     source = f"""layer L() {{ forward(x[n, t], {weight}) -> [n, t] {{
-        scan t{direction} {{ {body}\n finally last = {body[6]}\n }}
+        scan t{direction} {{ {body}\n finally last = {body.split('state ')[1][0]}\n }}
         return y{'' if 'n, k' in body else ' + last'} }}\n }}"""
     original = graph(source)
     assert digest(again(to_source(original, "L"))) == digest(original)

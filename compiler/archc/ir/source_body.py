@@ -59,6 +59,7 @@ class Body:
 
     def __init__(self, graph: Graph, layer: Beside, names: Names, axes: dict[Axis, str], symbols: dict[str, str]) -> None:
         self.graph, self.layer, self.names, self.axes, self.symbols = graph, layer, names, axes, symbols
+        self.outer: Body | None = None  # the block around a loop
         self.lines: list[str] = []
         self.written: dict[Node, Text] = {}
         self.uses: Counter[Node] = Counter()
@@ -74,7 +75,9 @@ class Body:
         return self.layer.whole(size).spell(symbol)
 
     def declare(self, axis: Axis) -> str:
-        """The name of an axis, declared by a statement if it has none yet."""
+        """The name of an axis, declared by a statement if it has none yet: before the loops that this block is in."""
+        if self.outer is not None:
+            return self.outer.declare(axis)
         if axis not in self.axes:
             self.axes[axis] = self.names.fresh(axis.name)
             self.lines.append(f"axis {self.axes[axis]} = {self.size(axis.size)}")
@@ -240,12 +243,13 @@ class Body:
         """A loop as statements; the names of its results."""
         axis = self.declare(scan.axis)
         inner = Body(scan.body, self.layer, self.names, self.axes, self.symbols)
+        inner.outer = self
         ports, outputs = scan.body.inputs, scan.body.outputs
         states = []
         for port, start in zip(ports[: scan.states], node.args, strict=False):
             states.append(self.names.fresh("state"))
             inner.written[port.node] = (states[-1], ATOM)
-            begin = bare(start, port.type.axes)
+            begin = bare(start, start.axes)
             inner.lines.append(f"state {states[-1]}[{self.over(port.type.axes)}] = {self.at(begin, 0)}")
         for port, arg in zip(ports[scan.states :], node.args[scan.states :], strict=False):
             inner.written[port.node] = self.written[arg]
@@ -266,7 +270,9 @@ class Body:
 
 
 def _operands(node: Node) -> tuple[Node, ...]:
-    """What the text of a node mentions: of a dropout, the value and the probability."""
+    """What the text of a node mentions: of a dropout, the value and the probability; of a loop, starts without repetitions."""
+    if isinstance(node.attrs, Scan):
+        return tuple(bare(arg, arg.axes) if i < node.attrs.states else arg for i, arg in enumerate(node.args))
     return _dropout(node) or node.args
 
 
