@@ -174,8 +174,8 @@ def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str,
     names = list(layers) if layers is not None else [declared.name for declared in program.layers]
     if not names:
         raise UserError([Problem(codes.NO_LAYER, None, {"path": program.root.path})])
-    _check_static(program, names, static)
-    units = [unit(program, name, _own(program, name, static)) for name in names]
+    check_static(program, names, static)
+    units = [unit(program, name, own_static(program, name, static)) for name in names]
     with guarded(program.root.path):
         from archc.ir.lower import lower_package
 
@@ -183,7 +183,7 @@ def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str,
         return emit(found, targets=targets, compiler_version=__version__, source_hash=source_hash(program, static))
 
 
-def _own(program: Program, layer: str, static: Mapping[str, object]) -> dict[str, object]:
+def own_static(program: Program, layer: str, static: Mapping[str, object]) -> dict[str, object]:
     """Those static choices that a layer has."""
     declared = next((d for d in program.layers if d.name == layer), None)
     if declared is None:
@@ -192,7 +192,7 @@ def _own(program: Program, layer: str, static: Mapping[str, object]) -> dict[str
     return {name: value for name, value in static.items() if name in known}
 
 
-def _check_static(program: Program, layers: Sequence[str], static: Mapping[str, object]) -> None:
+def check_static(program: Program, layers: Sequence[str], static: Mapping[str, object]) -> None:
     """Every static choice belongs to some layer."""
     from archc.diagnostics import codes
     from archc.diagnostics.model import Problem, UserError

@@ -55,7 +55,7 @@ def namespace(source: str | Path, static: Mapping[str, object]) -> Namespace:
 
     program = api.open_program(source)
     names = [declared.name for declared in program.layers]
-    api._check_static(program, names, static)
+    api.check_static(program, names, static)
     name = str(source)
     key = _encoded(name if sources.locate(name) != Path(name) else str(Path(name).resolve()), static)
     return Namespace(program, key, static)
@@ -82,7 +82,7 @@ def _module(program: Program, key: str, layer: str, static: Mapping[str, object]
     found = sys.modules.get(full)
     if found is not None and found.__dict__.get("__digest__") == digest:
         return found
-    text = api.emitted(program, [layer], static)["modules.py"]
+    text = api.emitted(program, [layer], api.own_static(program, layer, static))["modules.py"]
     where = f"<archc {program.root.path} {layer} {digest}>"
     linecache.cache[where] = (len(text), None, text.splitlines(True), where)
     made = ModuleType(full, f"The layer {layer} of {program.root.path}, compiled.")

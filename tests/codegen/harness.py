@@ -35,8 +35,17 @@ def without_draws(graph: Graph) -> Graph:
         return ports[current].node
 
     found = rewrite(graph, replaced)
-    return Graph(found.name, (*found.inputs, *ports.values()), found.outputs, found.updates, found.penalties, found.numbers,
-                 found.definitions, found.checks, found.notes)
+    return Graph(
+        found.name,
+        (*found.inputs, *ports.values()),
+        found.outputs,
+        found.updates,
+        found.penalties,
+        found.numbers,
+        found.definitions,
+        found.checks,
+        found.notes,
+    )
 
 
 def arguments(graph: Graph, inputs: Mapping[str, Any], numbers: Mapping[str, Any]) -> list[Any]:
@@ -51,8 +60,11 @@ def arguments(graph: Graph, inputs: Mapping[str, Any], numbers: Mapping[str, Any
 
 def expected(graph: Graph, inputs: Mapping[str, Any], numbers: Mapping[str, Any]) -> list[np.ndarray[Any, Any]]:
     result = evaluate(graph, inputs, numbers)
-    return [*(result.outputs[o.name] for o in graph.outputs), *(result.updates[u.buffer] for u in graph.updates),
-            *(result.penalties[p.name] for p in graph.penalties)]
+    return [
+        *(result.outputs[o.name] for o in graph.outputs),
+        *(result.updates[u.buffer] for u in graph.updates),
+        *(result.penalties[p.name] for p in graph.penalties),
+    ]
 
 
 def same(found: Any, wanted: Any, text: str, tolerance: float = 1e-10) -> None:
@@ -77,5 +89,3 @@ def compare(graph: Graph, inputs: Mapping[str, Any], numbers: Mapping[str, Any])
     for mine, theirs in zip(found, wanted, strict=True):
         same(mine, theirs, text)
     return text
-
-

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.codegen.builders import axes, axis, graph, port
-from tests.codegen.harness import compare
 
 from archc.checker.types import LEADING, Axis
 from archc.codegen.torch.recognise import recognise
 from archc.ir import build
 from archc.ir.graph import Graph, Node, Output, topological
+from tests.codegen.builders import axes, axis, graph, port
+from tests.codegen.harness import compare
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -32,29 +32,34 @@ def largest(g: Graph) -> int:
 SIZES = {"n": 2, "i": 3, "o": 4, "k": 5, "h": 2, "t": 3, "s": 4, "d": 5, "e": 2, "c": 3}
 
 
-@pytest.mark.parametrize("left, right, over, out, wanted", [
-    ("n i", "o i", "i", "n o", "F.linear("),
-    ("n i", "i o", "i", "n o", " @ "),
-    ("i n", "o i", "i", "n o", "F.linear("),
-    ("n i", "i", "i", "n", " @ "),
-    ("i", "o i", "i", "o", ""),
-    ("i", "i", "i", "", ""),
-    ("n t d", "n s d", "d", "n t s", " @ "),
-    ("n h t d", "n h s d", "d", "n h t s", " @ "),
-    ("n t h d", "n s h d", "d", "n h t s", " @ "),
-    ("n i k", "o i k", "i k", "n o", "F.linear("),
-    ("n k i", "o i k", "i k", "n o", "F.linear("),
-    ("n h i", "h i o", "i", "n h o", ""),
-    ("n i", "o k i", "i", "n o k", "F.linear("),
-    ("n i h", "o i", "i", "n o h", "F.linear("),
-    ("n i h", "n i", "i", "n h", ""),
-    ("n h i", "h o i k", "i k", "n h o", ""),
-    ("n t s", "n s h e", "s", "n t h e", ""),
-])
+@pytest.mark.parametrize(
+    "left, right, over, out, wanted",
+    [
+        ("n i", "o i", "i", "n o", "F.linear("),
+        ("n i", "i o", "i", "n o", " @ "),
+        ("i n", "o i", "i", "n o", "F.linear("),
+        ("n i", "i", "i", "n", " @ "),
+        ("i", "o i", "i", "o", ""),
+        ("i", "i", "i", "", ""),
+        ("n t d", "n s d", "d", "n t s", " @ "),
+        ("n h t d", "n h s d", "d", "n h t s", " @ "),
+        ("n t h d", "n s h d", "d", "n h t s", " @ "),
+        ("n i k", "o i k", "i k", "n o", "F.linear("),
+        ("n k i", "o i k", "i k", "n o", "F.linear("),
+        ("n h i", "h i o", "i", "n h o", ""),
+        ("n i", "o k i", "i", "n o k", "F.linear("),
+        ("n i h", "o i", "i", "n o h", "F.linear("),
+        ("n i h", "n i", "i", "n h", ""),
+        ("n h i", "h o i k", "i k", "n h o", ""),
+        ("n t s", "n s h e", "s", "n t h e", ""),
+    ],
+)
 def test_contractions(left: str, right: str, over: str, out: str, wanted: str) -> None:
     names = {name: axis(name) for name in SIZES}
     a, b = (port(text, *(names[x] for x in spec.split())) for text, spec in (("a", left), ("b", right)))
-    g = graph([a, b], build.reduce("sum", mul(a.node, b.node), {names[x] for x in over.split()}), *(names[x] for x in out.split()))
+    g = graph(
+        [a, b], build.reduce("sum", mul(a.node, b.node), {names[x] for x in over.split()}), *(names[x] for x in out.split())
+    )
     text = compare(g, {"a": draw(*(SIZES[x] for x in left.split())), "b": draw(*(SIZES[x] for x in right.split()))}, {})
     assert wanted in text
     for size in (0, 1):
@@ -123,7 +128,9 @@ def test_leading_dimensions_of_products(lead: tuple[int, ...], spec: str) -> Non
     b = port("b", *([dots] if both else []), *(names[x] for x in right))
     value = build.reduce("sum", mul(a.node, b.node), {names[x] for x in over})
     g = Graph("g", (a, b), (Output("y", value, ((dots,), *((names[x],) for x in out))),))
-    text = compare(g, {"a": draw(*lead, *(SIZES[x] for x in left)), "b": draw(*(lead if both else ()), *(SIZES[x] for x in right))}, {})
+    text = compare(
+        g, {"a": draw(*lead, *(SIZES[x] for x in left)), "b": draw(*(lead if both else ()), *(SIZES[x] for x in right))}, {}
+    )
     assert "reshape" not in text
 
 

@@ -7,12 +7,12 @@ import random
 import numpy as np
 import pytest
 import torch
-from tests.codegen.harness import arguments, callable_of, compare, same, without_draws
-from tests.fuzz.graphs import random_graph, random_inputs
 
 from archc.ir.evaluate import evaluate
 from archc.ir.graph import topological
 from archc.passes.gradient import gradient
+from tests.codegen.harness import arguments, callable_of, compare, same, without_draws
+from tests.fuzz.graphs import random_graph, random_inputs
 
 
 @pytest.mark.parametrize("block", range(8))
@@ -33,18 +33,23 @@ def test_gradients(block: int) -> None:
         inputs, numbers = random_inputs(graph, rng)
         call, text = callable_of(graph)
         args = arguments(graph, inputs, numbers)
-        ports = {port: arg for port, arg in zip(graph.inputs, args, strict=False)
-                 if port.role in ("input", "param") and port.type.dtype == "float"}
+        ports = {
+            port: arg
+            for port, arg in zip(graph.inputs, args, strict=False)
+            if port.role in ("input", "param") and port.type.dtype == "float"
+        }
         for arg in ports.values():
             arg.requires_grad_()
         results = call(*args)
-        outputs = [*results[: len(graph.outputs)], *results[len(graph.outputs) + len(graph.updates):]]
+        outputs = [*results[: len(graph.outputs)], *results[len(graph.outputs) + len(graph.updates) :]]
         floats = [y for y in outputs if y.is_floating_point()]
         derived = gradient(graph)
         cotangents = [port for port in derived.inputs if port not in graph.inputs]
         draw = np.random.default_rng(seed)
         given = {port.name: draw.uniform(-1, 1, y.shape) for port, y in zip(cotangents, floats, strict=True)}
-        total = torch.stack([(y * torch.as_tensor(given[port.name])).sum() for port, y in zip(cotangents, floats, strict=True)]).sum()
+        total = torch.stack(
+            [(y * torch.as_tensor(given[port.name])).sum() for port, y in zip(cotangents, floats, strict=True)]
+        ).sum()
         if not total.requires_grad:
             continue
         found = torch.autograd.grad(total, list(ports.values()), allow_unused=True)

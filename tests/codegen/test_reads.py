@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.codegen.builders import axes, axis, graph, linear_index, port
-from tests.codegen.harness import callable_of, compare
 
 from archc.checker.types import LEADING, Axis
 from archc.ir import build
 from archc.ir.graph import Graph, Node, Output
+from tests.codegen.builders import axes, axis, graph, linear_index, port
+from tests.codegen.harness import callable_of, compare
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -32,8 +32,19 @@ def shifted(offset: int, border: str, step: int = 1, reverse: bool = False, long
 
 @pytest.mark.parametrize("size", [0, 1, 2, 5])
 @pytest.mark.parametrize("border", ["fill", "edge", "reflect", "wrap"])
-@pytest.mark.parametrize("offset, step, reverse, longer", [(-1, 1, False, 0), (1, 1, False, 0), (-3, 1, False, 0), (0, 2, False, 0),
-                                                           (-1, 3, False, 2), (0, 1, True, 0), (1, 1, True, 1), (-2, 1, False, 4)])
+@pytest.mark.parametrize(
+    "offset, step, reverse, longer",
+    [
+        (-1, 1, False, 0),
+        (1, 1, False, 0),
+        (-3, 1, False, 0),
+        (0, 2, False, 0),
+        (-1, 3, False, 2),
+        (0, 1, True, 0),
+        (1, 1, True, 1),
+        (-2, 1, False, 4),
+    ],
+)
 def test_shifts(size: int, border: str, offset: int, step: int, reverse: bool, longer: int) -> None:
     if size == 0 and border != "fill" and longer:
         pytest.skip("nothing to read")
@@ -52,8 +63,13 @@ def test_a_split_is_a_view_and_a_merge_too() -> None:
     g_ = axis("g")
     m = axis("m", g_.size * 3)
     x = port("x", n, (g_, k))
-    flat = build.read(x.node, {g_: (build.apply("floordiv", build.iota(m), build.const(3)), "trust"),
-                               k: (build.apply("mod", build.iota(m), build.const(3)), "trust")})
+    flat = build.read(
+        x.node,
+        {
+            g_: (build.apply("floordiv", build.iota(m), build.const(3)), "trust"),
+            k: (build.apply("mod", build.iota(m), build.const(3)), "trust"),
+        },
+    )
     text = compare(graph([x], flat, n, m), {"x": draw(2, 6)}, {})
     assert "return (x,)" in text
     y = port("y", n, m)
@@ -109,8 +125,11 @@ def test_two_axes_by_two_tensors_with_a_fill_that_is_computed() -> None:
     x, i, j, f = port("x", n, h, w), port("i", t, dtype="int"), port("j", n, t, dtype="int"), port("f")
     value = build.read(x.node, {h: (i.node, "fill"), w: (j.node, "edge")}, f.node)
     rng = np.random.default_rng(0)
-    compare(graph([x, i, j, f], value, n, t), {"x": draw(2, 3, 4), "i": rng.integers(-2, 5, 5), "j": rng.integers(-2, 6, (2, 5)),
-                                              "f": np.array(0.25)}, {})
+    compare(
+        graph([x, i, j, f], value, n, t),
+        {"x": draw(2, 3, 4), "i": rng.integers(-2, 5, 5), "j": rng.integers(-2, 6, (2, 5)), "f": np.array(0.25)},
+        {},
+    )
 
 
 def test_a_diagonal() -> None:

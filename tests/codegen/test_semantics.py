@@ -7,12 +7,12 @@ from math import inf
 import numpy as np
 import pytest
 import torch
-from tests.codegen.builders import axes, axis, graph, port
-from tests.codegen.harness import callable_of, compare
 
 from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Node
+from tests.codegen.builders import axes, axis, graph, port
+from tests.codegen.harness import callable_of, compare
 
 X = torch.tensor([[1.0, 3.0, 3.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
 
@@ -66,9 +66,12 @@ def test_a_causal_mask_needs_no_care(causal: str) -> None:
     t = axis("t")
     s = Axis("s", t.size)
     i, j = build.iota(s), build.iota(t)
-    condition = {"s <= t": build.apply("le", i, j), "s < t + 1": build.apply("lt", i, build.apply("add", j, build.const(1))),
-                 "t >= s": build.apply("ge", j, i),
-                 "s == 0 or s <= t": build.apply("or", build.apply("eq", i, build.const(0)), build.apply("le", i, j))}[causal]
+    condition = {
+        "s <= t": build.apply("le", i, j),
+        "s < t + 1": build.apply("lt", i, build.apply("add", j, build.const(1))),
+        "t >= s": build.apply("ge", j, i),
+        "s == 0 or s <= t": build.apply("or", build.apply("eq", i, build.const(0)), build.apply("le", i, j)),
+    }[causal]
     x = port("x", t, s)
     value = build.reduce("softmax", build.apply("where", condition, x.node, build.const(-inf)), {s})
     text = compare(graph([x], value, t, s), {"x": np.ones((3, 3))}, {})
@@ -89,7 +92,9 @@ def test_two_equal_operands_share_the_derivative() -> None:
     assert torch.allclose(found[0], torch.tensor([0, 0.5, 0.5], dtype=torch.float64))
 
 
-@pytest.mark.parametrize("op, bad, good", [("log", 0.0, 2.0), ("sqrt", 0.0, 4.0), ("rsqrt", 0.0, 4.0), ("exp", 800.0, 1.0), ("acos", 1.0, 0.5)])
+@pytest.mark.parametrize(
+    "op, bad, good", [("log", 0.0, 2.0), ("sqrt", 0.0, 4.0), ("rsqrt", 0.0, 4.0), ("exp", 800.0, 1.0), ("acos", 1.0, 0.5)]
+)
 def test_the_branch_not_taken_is_not_touched(op: str, bad: float, good: float) -> None:
     n = axis("n")
     x = port("x", n)
@@ -112,7 +117,11 @@ def test_a_quotient_not_taken_is_not_touched() -> None:
 def test_a_sum_of_truths_is_an_int() -> None:
     n = axis("n")
     keep = port("keep", n, dtype="bool")
-    text = compare(graph([keep], build.reduce("sum", build.apply("bool_to_int", keep.node), {n})), {"keep": np.array([True, True, False])}, {})
+    text = compare(
+        graph([keep], build.reduce("sum", build.apply("bool_to_int", keep.node), {n})),
+        {"keep": np.array([True, True, False])},
+        {},
+    )
     assert ".long()" in text
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 from torch import nn
-from tests.codegen.builders import axes, graph, port
-from tests.codegen.harness import callable_of
 
 from archc.codegen.torch import names
 from archc.codegen.torch.form import Assign, Expr, Function, Malformed, Return, text, verify
@@ -14,6 +12,8 @@ from archc.codegen.torch.print import expression
 from archc.codegen.torch.spelling import ELEMENTWISE, EXPANDED, HOST, REDUCTIONS
 from archc.ir import build
 from archc.ops.table import OPS
+from tests.codegen.builders import axes, graph, port
+from tests.codegen.harness import callable_of
 
 
 @pytest.mark.parametrize("row", OPS.values(), ids=lambda row: row.name)
@@ -41,8 +41,19 @@ def test_module_attributes_are_known() -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("text, wanted", [("class", "class_"), ("training", "training_"), ("forward", "forward_"), ("type", "type_"),
-                                          ("gamma", "gamma"), ("lambda", "lambda_"), ("double", "double_"), ("__init__", "__init___")])
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        ("class", "class_"),
+        ("training", "training_"),
+        ("forward", "forward_"),
+        ("type", "type_"),
+        ("gamma", "gamma"),
+        ("lambda", "lambda_"),
+        ("double", "double_"),
+        ("__init__", "__init___"),
+    ],
+)
 def test_names_that_python_or_modules_own(text: str, wanted: str) -> None:
     assert names.attribute(text) == wanted
 
@@ -63,9 +74,15 @@ def test_the_form_is_verified() -> None:
     n, k = axes("n k")
     x, y = Expr("name", (), ("x",), (n, k)), Expr("name", (), ("y",), (n,))
     arguments = (("x", "Tensor", None), ("y", "Tensor", None))
-    good = Function("f", arguments, "Tensor", (Assign(("z",), Expr("mul", (x, x), (), (n, k))), Return((Expr("name", (), ("z",), (n, k)),))))
+    good = Function(
+        "f", arguments, "Tensor", (Assign(("z",), Expr("mul", (x, x), (), (n, k))), Return((Expr("name", (), ("z",), (n, k)),)))
+    )
     verify(good)
     assert "z: float[n, k] = mul(x, x)" in text(good)
-    for wrong in (Expr("mul", (x, y), (), (n, k)), Expr("mul", (x, Expr("name", (), ("w",), (n, k))), (), (n, k)), Expr("frobnicate", (x,), (), (n, k))):
+    for wrong in (
+        Expr("mul", (x, y), (), (n, k)),
+        Expr("mul", (x, Expr("name", (), ("w",), (n, k))), (), (n, k)),
+        Expr("frobnicate", (x,), (), (n, k)),
+    ):
         with pytest.raises(Malformed):
             verify(Function("f", arguments, "Tensor", (Return((wrong,)),)))

@@ -6,12 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.codegen.builders import axes, axis, graph, linear_index, port
-from tests.codegen.harness import compare
 
 from archc.checker.sizes import Size
 from archc.ir import build
 from archc.ir.graph import Graph
+from tests.codegen.builders import axes, axis, graph, linear_index, port
+from tests.codegen.harness import compare
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -22,14 +22,19 @@ def convolution(kernel: int, stride: int, pad: int, dilation: int, border: str, 
     n, c, o = axes("n c o")
     spatial = axes("h w d")[:dims]
     kernels = [axis(name, kernel) for name in "pqr"[:dims]]
-    outs = [axis(name, (s.size + (2 * pad - dilation * (kernel - 1) - 1)) // stride + 1) for name, s in zip("uvx", spatial, strict=False)]
+    outs = [
+        axis(name, (s.size + (2 * pad - dilation * (kernel - 1) - 1)) // stride + 1)
+        for name, s in zip("uvx", spatial, strict=False)
+    ]
     x, w = port("x", n, c, *spatial), port("w", o, c, *kernels, role="param")
     at = {s: (linear_index((stride, u), (dilation, k), -pad), border) for s, u, k in zip(spatial, outs, kernels, strict=True)}
     read = build.read(x.node, at, build.const(0.0) if border == "fill" else None)
     return graph([x, w], build.reduce("sum", build.apply("mul", w.node, read), {c, *kernels}), n, o, *outs)
 
 
-@pytest.mark.parametrize("kernel, stride, pad, dilation", [(3, 1, 1, 1), (3, 2, 1, 1), (1, 1, 0, 1), (2, 2, 0, 1), (3, 1, 2, 2), (5, 3, 0, 1)])
+@pytest.mark.parametrize(
+    "kernel, stride, pad, dilation", [(3, 1, 1, 1), (3, 2, 1, 1), (1, 1, 0, 1), (2, 2, 0, 1), (3, 1, 2, 2), (5, 3, 0, 1)]
+)
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_convolutions_are_convolutions(kernel: int, stride: int, pad: int, dilation: int, dims: int) -> None:
     g = convolution(kernel, stride, pad, dilation, "fill" if pad else "trust", dims)
@@ -83,7 +88,9 @@ def test_a_bias_is_added_by_the_library() -> None:
     assert "F.conv2d(x, w, b, padding=1)" in compare(biased, {"x": draw(2, 3, 5, 4), "w": draw(4, 3, 3, 3), "b": draw(4)}, {})
 
 
-@pytest.mark.parametrize("kernel, stride, pad, extra", [(2, 2, 0, 0), (3, 2, 1, 1), (3, 1, 1, 0), (3, 2, 1, -1), (2, 3, 0, 0), (2, 1, 0, 3)])
+@pytest.mark.parametrize(
+    "kernel, stride, pad, extra", [(2, 2, 0, 0), (3, 2, 1, 1), (3, 1, 1, 0), (3, 2, 1, -1), (2, 3, 0, 0), (2, 1, 0, 3)]
+)
 def test_transposed_convolutions(kernel: int, stride: int, pad: int, extra: int) -> None:
     n, c, h, o = axes("n c h o")
     p = axis("p", kernel)
@@ -91,7 +98,9 @@ def test_transposed_convolutions(kernel: int, stride: int, pad: int, extra: int)
     x, w = port("x", n, c, h), port("w", c, o, p)
     e = build.apply("sub", build.apply("add", build.iota(u), build.const(pad)), build.iota(p))
     s = build.const(stride)
-    index = build.apply("where", build.apply("eq", build.apply("mod", e, s), build.const(0)), build.apply("floordiv", e, s), build.const(-1))
+    index = build.apply(
+        "where", build.apply("eq", build.apply("mod", e, s), build.const(0)), build.apply("floordiv", e, s), build.const(-1)
+    )
     read = build.read(x.node, {h: (index, "fill")}, build.const(0.0))
     g = graph([x, w], build.reduce("sum", build.apply("mul", w.node, read), {c, p}), n, o, u)
     text = compare(g, {"x": draw(2, 3, 5), "w": draw(3, 4, kernel)}, {})
@@ -99,7 +108,9 @@ def test_transposed_convolutions(kernel: int, stride: int, pad: int, extra: int)
 
 
 @pytest.mark.parametrize("op", ["mean", "sum", "max", "min"])
-@pytest.mark.parametrize("window, stride, pad, size", [(2, 2, 0, 6), (2, 2, 0, 7), (3, 2, 1, 7), (3, 1, 1, 4), (2, 2, 0, 1), (2, 2, 0, 0)])
+@pytest.mark.parametrize(
+    "window, stride, pad, size", [(2, 2, 0, 6), (2, 2, 0, 7), (3, 2, 1, 7), (3, 1, 1, 4), (2, 2, 0, 1), (2, 2, 0, 0)]
+)
 @pytest.mark.parametrize("batch", [0, 1, 2, 3])
 def test_pooling(op: str, window: int, stride: int, pad: int, size: int, batch: int) -> None:
     if op in ("max", "min") and pad:
