@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 
 import numpy as np
 import pytest
 
+from archc.diagnostics.model import CompilerBug
 from archc.ir.digest import digest
 from archc.ir.evaluate import evaluate
 from archc.ir.graph import Graph, topological
@@ -92,3 +94,32 @@ def test_every_form_is_drawn() -> None:
     forms = {"read", "accumulate", "random", "call", "scan", "item", "expand", "iota", "size", "const", "input"}
     # Those that users cannot write, and tests of truth that random inputs never make interesting.
     assert (OPS.keys() | forms) - seen <= {"detach", "isfinite", "isnan", "finite_max"}
+
+
+def test_a_damaged_text_is_a_value_error_with_a_line() -> None:
+    rng = random.Random(5)
+    for seed in range(60):
+        text = write(graph_of(seed))
+        for _ in range(40):
+            place = rng.randrange(len(text))
+            width = rng.choice([1, 1, 3, 20])
+            instead = rng.choice(["", "(", "]", "%", " 0 // 0 ", '"', "-", "9", text[:width], "{", "\n"])
+            damaged = text[:place] + instead + text[place + width :]
+            try:
+                graph = parse(damaged)
+            except ValueError as problem:
+                assert str(problem).startswith("line "), problem
+                continue
+            with contextlib.suppress(CompilerBug):  # nothing else, whatever is wrong with the graph
+                verify(graph)
+                assert digest(graph)
+                assert parse(write(graph)) == graph
+
+
+def test_a_text_nested_too_deep_is_a_value_error() -> None:
+    size = "(" * 100_000 + "1" + ")" * 100_000
+    with pytest.raises(ValueError, match="line 2: sizes are nested too deep"):
+        parse(f"graph g()\n  %0 = size {size} : int\n  return r[] = %0\n")
+    inside = "".join(f"loop $0 along t states 0 sequences 0 {{\ngraph g{i}()\n" for i in range(5000))
+    with pytest.raises(ValueError, match="graphs are nested too deep"):
+        parse("graph g()\n" + inside)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from typing import Literal, cast
@@ -29,6 +28,7 @@ from archc.ir.graph import (
     node,
 )
 from archc.ir.text_cursor import Cursor, Token, tokens
+from archc.limits import LIMITS
 from archc.ops.table import OPS
 from archc.syntax.tree import Span
 
@@ -49,8 +49,9 @@ def parse(text: str) -> Graph:
 class _Reader(Cursor):
     """A reader of one graph; graphs inside it have readers of their own over the same tokens."""
 
-    def __init__(self, tokens: list[Token], place: int = 0) -> None:
+    def __init__(self, tokens: list[Token], place: int = 0, within: int = 0) -> None:
         super().__init__(tokens, place)
+        self.within = within  # how many graphs are around this one
         self.values: dict[str, Node] = {}
         self.calls: dict[str, Call | Scan] = {}
         self.spans: dict[Node, Span] = {}
@@ -58,6 +59,8 @@ class _Reader(Cursor):
 
     # -- a graph ---------------------------------------------------------------------------------------------
     def graph(self) -> Graph:
+        if self.within > LIMITS["call depth"].value:
+            self.fail("graphs are nested too deep")
         self.expect("graph")
         name = self.name()
         self.expect("(")
@@ -80,9 +83,9 @@ class _Reader(Cursor):
             else:
                 word = self.name()
                 if word == "file":
-                    self.file = json.loads(self.take("string"))
+                    self.file = self.text()
                 elif word == "doc":
-                    doc = json.loads(self.take("string"))
+                    doc = self.text()
                 elif word == "numbers":
                     numbers += self.listed(self.name)
                 elif word == "axis":
@@ -146,7 +149,7 @@ class _Reader(Cursor):
         else:
             self.expect("==")
         right = self.size()
-        return Check(left, right, relation, json.loads(self.take("string")), self.span())
+        return Check(left, right, relation, self.text(), self.span())
 
     def port(self) -> Port:
         role, after = "input", self.tokens[self.place + 1]
@@ -191,7 +194,7 @@ class _Reader(Cursor):
         found = []
         for _ in range(count):
             self.skip_lines()
-            inner = _Reader(self.tokens, self.place)
+            inner = _Reader(self.tokens, self.place, self.within + 1)
             found.append(inner.graph())
             self.place = inner.place
         self.skip_lines()

@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar, cast
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis, Dim, Layout, Type, flat
+from archc.limits import LIMITS
 from archc.ops.table import DType
 from archc.syntax.tree import Span
 
@@ -58,6 +59,7 @@ class Cursor:
         self.tokens, self.place = tokens, place
         self.sizes: dict[str, Size] = {}
         self.file = ""
+        self.depth = 0  # of brackets in the size being read
 
     # -- tokens ----------------------------------------------------------------------------------------------
     @property
@@ -66,6 +68,14 @@ class Cursor:
 
     def fail(self, message: str) -> NoReturn:
         raise ValueError(f"line {self.now.line}: {message}")
+
+    def text(self) -> str:
+        """The content of a string."""
+        quoted = self.take("string", "a text in quotes")
+        try:
+            return str(json.loads(quoted))
+        except ValueError:
+            self.fail(f"{quoted} is no text in quotes as JSON has it")
 
     def take(self, kind: str, what: str = "") -> str:
         if self.now.kind != kind:
@@ -155,10 +165,25 @@ class Cursor:
     def term(self) -> Size:
         total = self.factor()
         while self.now.text in ("*", "//") and self.now.kind == "mark":
-            total = total * self.factor() if self.accept("*") else total // (self.accept("//"), self.factor())[1]
+            if self.accept("*"):
+                total = total * self.factor()
+            else:
+                self.expect("//")
+                divisor = self.factor()
+                if divisor.constant == 0:
+                    self.fail("a size is divided by 0")
+                total = total // divisor
         return total
 
     def factor(self) -> Size:
+        self.depth += 1
+        if self.depth > LIMITS["nesting"].value:
+            self.fail("sizes are nested too deep")
+        found = self.factor_inside()
+        self.depth -= 1
+        return found
+
+    def factor_inside(self) -> Size:
         if self.accept("-"):
             return -self.factor()
         if self.accept("("):
@@ -182,7 +207,7 @@ class Cursor:
             return None
         file = self.file
         if self.now.kind == "string":
-            file = json.loads(self.take("string"))
+            file = self.text()
             self.expect(":")
         line = int(self.take("int"))
         self.expect(":")
