@@ -20,7 +20,7 @@ graph everything(
     x: float[n, c],
     param blocks.0.gamma: float[(g k)],
     buffer m: float[c],
-    number eps: float[],
+    number eps: float,
     keep: bool[n],
     token: int[n]
 )

@@ -250,6 +250,8 @@ class _Writer:
 
     def typed(self, type: Type, layout: Layout) -> str:
         """A type in memory: `float[n, (g k)]`; the two parts apart where the layout has other axes than the type."""
+        if not layout and not type.axes:
+            return type.dtype
         if frozenset(flat(layout)) == type.axes:
             return f"{type.dtype}{self.layout(layout)}"
         return f"{self.type(type)} in {self.layout(layout)}"
