@@ -15,11 +15,8 @@ import numpy as np
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis, Layout, Type, flat
 from archc.ir import build
-from archc.ir.entry import graph_symbols
 from archc.ir.graph import (
-    Accumulate,
     Borders,
-    Call,
     Check,
     Definition,
     Graph,
@@ -27,17 +24,16 @@ from archc.ir.graph import (
     Notes,
     Output,
     Port,
-    Read,
-    Scan,
     Update,
-    node,
     topological,
 )
-from archc.ir.meaning import derivative
 from archc.ir.numpy_spelling import ELEMENTWISE
 from archc.ops.table import OPS
 from archc.syntax.tree import Span
+from tests.fuzz import inner
+from tests.fuzz.inputs import random_inputs
 
+__all__ = ["Grower", "random_graph", "random_inputs"]
 SMOOTH = ("exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
           "erf", "sigmoid", "silu", "gelu", "softplus", "log_sigmoid", "neg")
 KINKED = ("abs", "relu", "positive")
@@ -364,47 +360,19 @@ class Grower:
         self.add(build.apply("tanh", made), (-1.0, 1.0))
 
     def call(self) -> None:
-        """y = a * tanh(b) as a fn with its own derivative."""
         args = [self.pick(), self.pick()]
-        if args[0] is args[1]:
-            return
-        ports = [Port(name, arg.type, tuple((axis,) for axis in sorted(arg.axes, key=str)))
-                 for name, arg in zip("ab", args, strict=True)]
-        a, b = (port.node for port in ports)
-        y = build.apply("mul", a, build.apply("tanh", b))
-        layout = tuple((axis,) for axis in sorted(y.axes, key=str))
-        dy = Port("dy", y.type, layout)
-        db = derivative(build.apply("tanh", b), 0)
-        assert db is not None
-        gradients = [build.apply("mul", dy.node, build.apply("tanh", b)), build.apply("mul", dy.node, build.apply("mul", a, db))]
-        outputs = [Output(f"d{p.name}", build.reduce("sum", g, g.axes - p.type.axes), p.layout)
-                   for p, g in zip(ports, gradients, strict=True)]
-        call = Call(Graph("product", tuple(ports), (Output("y", y, layout),)),
-                    Graph("product_grad", (*ports, dy), tuple(outputs)), ("a", "b"))
-        m = max(map(abs, self.bounds[args[0]]))
-        self.add(build.item(node("call", args, call), 0, y.type), (-m, m))
+        if args[0] is not args[1]:
+            m = max(map(abs, self.bounds[args[0]]))
+            self.add(inner.product(*args), (-m, m))
 
     def loop(self) -> None:
-        """s = tanh(s * c + x), or a sum of the elements and steps so far; forwards or backwards."""
         if not (found := self.readable()):
             return
         x, axis = found
-        inner = x.axes - {axis}
-        layout = tuple((a,) for a in sorted(inner, key=str))
-        ports = [Port("s", Type("float", inner), layout), Port("e", Type("float", inner), layout)]
-        constants = [value for value in self.floats if value.axes <= inner and value is not x][:1]
-        ports += [Port(f"o{i}", c.type, tuple((a,) for a in sorted(c.axes, key=str))) for i, c in enumerate(constants)]
-        step = self.rng.random() < 0.4
-        ports += [Port("step", Type("int"), ())] if step else []
-        state, element = ports[0].node, ports[1].node
-        change = build.apply("mul", state, ports[2].node if constants else build.const(0.5))
-        change = build.apply("add", change, build.apply("to_float", ports[-1].node)) if step else change
-        new = build.expand(build.apply("tanh", build.apply("add", change, element)), inner)
-        results = [Output("s", new, layout), Output("y", build.apply("sub", new, state), layout)]
-        scan = node("scan", (build.expand(build.const(0.0), inner), x, *constants),
-                    Scan(axis, self.rng.random() < 0.5, 1, 1, step, Graph("step", tuple(ports), tuple(results))))
-        self.add(build.item(scan, 0, Type("float", inner)), (-1.0, 1.0))
-        self.add(build.item(scan, 1, Type("float", x.axes)), (-2.0, 2.0))
+        constants = [value for value in self.floats if value.axes <= x.axes - {axis} and value is not x][:1]
+        last, every = inner.squashed_sum(x, axis, constants, self.rng.random() < 0.5, self.rng.random() < 0.4)
+        self.add(last, (-1.0, 1.0))
+        self.add(every, (-2.0, 2.0))
 
     # -- the end ---------------------------------------------------------------------------------------------
     def output(self, name: str, value: Node) -> Output:
@@ -458,41 +426,3 @@ def random_graph(rng: random.Random, steps: int = 12, *, smooth: bool = False, l
     for _ in range(steps):
         grower.step()
     return grower.graph()
-
-
-def random_inputs(graph: Graph, rng: random.Random, largest: int = 4) -> tuple[dict[str, Any], dict[str, int | float]]:
-    """(inputs, numbers) for `evaluate`: sizes from 1 to `largest`, floats from -2 to 2, ints inside what they index."""
-    draw = np.random.default_rng(rng.randrange(2**32))
-    whole = {d.whole: Size.symbol(d.symbol) * d.part for d in graph.definitions}
-    symbols = sorted(graph_symbols(graph) | {s for d in graph.definitions for s in d.part.symbols | {d.symbol}})
-    sizes = {name: rng.randint(1, largest) for name in symbols}
-    for size, product in whole.items():
-        sizes[str(size)] = product.evaluate(sizes)
-    numbers: dict[str, int | float] = {name: sizes.get(name, 1) for name in graph.numbers}
-    inputs: dict[str, Any] = {}
-    for port in graph.inputs:
-        shape = []
-        for dim in port.layout:
-            count = 1
-            for axis in dim:
-                count *= axis.size.evaluate(sizes)
-            shape.append(count)
-        if port.type.dtype == "bool":
-            inputs[port.name] = draw.random(shape) < 0.5
-        elif port.type.dtype == "int":
-            inputs[port.name] = draw.integers(0, _limit(graph, port.node, sizes), shape)
-        elif port.role == "number":
-            numbers[port.name] = float(draw.uniform(0.1, 1.0))
-        else:
-            inputs[port.name] = draw.uniform(-2, 2, shape)
-    return inputs, numbers
-
-
-def _limit(graph: Graph, token: Node, sizes: dict[str, int]) -> int:
-    """The least size of the axes that an int input indexes without a border."""
-    found = [5]
-    for current in topological(graph.roots):
-        if isinstance(current.attrs, Read | Accumulate):
-            found += [at.axis.size.evaluate(sizes) for at, index in zip(current.attrs.at, current.args[1:], strict=False)
-                      if index is token and at.border in ("check", "trust")]
-    return min(found)
