@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from archc.codegen.torch import methods, names
 from archc.codegen.torch.classes import ClassWriter
 from archc.codegen.torch.form import Function
+from archc.codegen.torch.helpers import used
 from archc.codegen.torch.methods import Registry
 from archc.codegen.torch.print import WIDTH, function
 from archc.ir.graph import Graph
@@ -60,7 +61,8 @@ def modules_text(package: Package, titles: dict[str, str], head: str) -> str:
         lines = ClassWriter(module, package, titles, registry).lines()
         classes += [_function_class(parts) for parts in registry.written[before:]]
         classes.append(lines)
-    body = "\n\n\n".join("\n".join(lines) for lines in classes) + "\n"
+    written = "\n\n\n".join("\n".join(lines) for lines in classes) + "\n"
+    body = "\n\n\n".join([*used(written), written])
     return "\n".join([f'"""{head}"""', "", "from __future__ import annotations", "", *_imports(body), "", "", body])
 
 
@@ -68,7 +70,8 @@ def function_text(graph: Graph, title: str) -> str:
     """One graph as a file with a function of its ports and size numbers; see `methods.function`."""
     registry = Registry(names=names.Names({title}))
     lines = function(methods.function(graph, title, registry))
-    body = "\n\n\n".join("\n".join(part) for part in (*map(_function_class, registry.written), lines)) + "\n"
+    written = "\n\n\n".join("\n".join(part) for part in (*map(_function_class, registry.written), lines)) + "\n"
+    body = "\n\n\n".join([*used(written), written])
     return "\n".join(["from __future__ import annotations", "", *_imports(body), "", "", body])
 
 

@@ -14,6 +14,7 @@ from typing import Union
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis
+from archc.codegen.torch.helpers import HELPERS
 from archc.codegen.torch.spelling import SPELLING
 from archc.ops.table import DType
 
@@ -167,6 +168,8 @@ def _verify_block(body: tuple[Statement, ...], known: set[str]) -> set[str]:
 
 def _verify_expr(expr: Expr, known: set[str]) -> None:
     for part in walk(expr):
+        if part.op == "function" and str(part.params[0]) in HELPERS:
+            continue
         if part.op not in SPELLING:
             raise Malformed(f"{part.op} has no spelling")
         if part.op == "name" and (first := _FIRST.match(str(part.params[0]))) and first[0] not in known | _GLOBAL:

@@ -64,6 +64,8 @@ class Lowering:
         self.block: list[Statement] = []
         self.results: dict[Node, list[Expr]] = {}  # of calls that give several
         self.data: dict[Node, bool] = {}
+        self.statistics: dict[tuple[Node, frozenset[Axis]], dict[str, Expr]] = {}  # what kernels gave besides, without derivative
+        self.storing = False  # whether buffers are being stored, without derivative
         self.calls: dict[Node, Call] = {}  # functions with a derivative of their own, as they are called
         self.uses = {current: len(found) for current, found in users(graph.roots).items()}
         for root in graph.roots:

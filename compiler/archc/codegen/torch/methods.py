@@ -205,7 +205,7 @@ def literal_text(text: str) -> Expr:
 def _updates(low: Lowering, graph: Graph) -> list[Statement]:
     if not graph.updates:
         return []
-    low.block = []
+    low.block, low.storing = [], True
     values: list[tuple[str, Expr]] = []
     for update in graph.updates:
         low.lower(update.node)

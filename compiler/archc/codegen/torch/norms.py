@@ -1,10 +1,11 @@
-"""Standardisation over trailing dimensions, (x - mean) / sqrt(var + eps), perhaps times a weight and plus a bias: layer_norm, and
-group_norm where the weight belongs to the channels before. torch has a fused kernel for both, with second derivatives.
+"""Standardisation, (x - mean) / sqrt(var + eps), perhaps times a weight and plus a bias, where torch has a fused kernel with
+second derivatives: over trailing dimensions (layer_norm; group_norm where the weight belongs to the channels before), over all
+but the channels (batch_norm), and by a mean and variance that are stored (batch_norm in evaluation).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from archc.checker.types import Axis, flat
 from archc.ir import build
@@ -15,22 +16,35 @@ Orders = dict[Node, "tuple[Axis, ...] | None"]
 
 @dataclass(frozen=True)
 class Standardised:
-    """`order` is that in memory; `grouped`: weight and bias belong to the last kept axis, perhaps with the first of `over`."""
+    """`order` is that in memory. kind: layer; group, where weight and bias belong to the last kept axis, perhaps with the first
+    of `over`; batch, where one axis is kept, the second; frozen, by given mean and variance of the second axis."""
 
+    kind: str
     over: frozenset[Axis]
     order: tuple[Axis, ...]
     weight: bool = False
     bias: bool = False
-    grouped: bool = False
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The parts of a standardisation; mean and variance are args of their own where they are frozen."""
+
+    x: Node
+    statistics: tuple[Node, ...]
+    eps: Node
+    over: frozenset[Axis]
 
 
 def orders(graph: Graph) -> Orders:
-    """The order of dimensions that a value has by itself: that of the input it is made from by elementwise operations."""
+    """The order of dimensions that a value has by itself: that of the input or result that it is made from elementwise."""
     layouts = {port.node: flat(port.layout) for port in graph.inputs if port.role == "input"}
     found: Orders = {}
     for current in topological(graph.roots):
         if current in layouts:
             found[current] = layouts[current]
+        elif isinstance(current.attrs, int) and current.op == "item" and hasattr(current.args[0].attrs, "results"):
+            found[current] = flat(current.args[0].attrs.results[current.attrs])  # type: ignore[union-attr]
         else:
             candidates = [order for arg in current.args if (order := found.get(arg)) and frozenset(order) == current.axes]
             found[current] = candidates[0] if candidates else None
@@ -39,99 +53,108 @@ def orders(graph: Graph) -> Orders:
 
 def norms(graph: Graph) -> Graph:
     """Bottom up, once: standardisation, then its weight, then its bias."""
-    uses = {current: len(found) for current, found in users(graph.roots).items()}
-    for root in graph.roots:
-        uses[root] = uses.get(root, 0) + 1
-    natural = orders(graph)
-    new: dict[Node, Node] = {}
-    count: dict[Node, int] = {}
-    for current in topological(graph.roots):
-        args = tuple(new[arg] for arg in current.args)
-        rebuilt = current if args == current.args else node(current.op, args, current.attrs, current.type)
-        found = None
-        if current.op in ("mul", "div"):
-            found = _standardised(rebuilt, natural.get(current), count) or _weighted(rebuilt, count)
-        elif current.op == "add":
-            found = _biased(rebuilt, count)
-        new[current] = found or rebuilt
-        count[new[current]] = count.get(new[current], 0) + uses[current]
-    return graph.with_roots((new[root] for root in graph.roots), carry(graph.notes, new))
+    return _Norms(graph).run()
 
 
-def _standardised(current: Node, order: tuple[Axis, ...] | None, uses: dict[Node, int]) -> Node | None:
-    if order is None or current.type.dtype != "float":
-        return None
-    for centred, scale in (current.args, current.args[::-1]) if current.op == "mul" else (current.args,):
+class _Norms:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.natural = orders(graph)
+        self.buffers = {port.node for port in graph.inputs if port.role == "buffer"}
+        self.live = set(topological([*(o.node for o in graph.outputs), *(p.node for p in graph.penalties)]))
+        self.readers = users(graph.roots)
+        self.roots = graph.roots
+        self.new: dict[Node, Node] = {}
+
+    def run(self) -> Graph:
+        for current in topological(self.roots):
+            args = tuple(self.new[arg] for arg in current.args)
+            rebuilt = current if args == current.args else node(current.op, args, current.attrs, current.type)
+            found = None
+            if current.op in ("mul", "div"):
+                found = self.standardised(current) or self.part(current, rebuilt, "weight")
+            elif current.op == "add":
+                found = self.part(current, rebuilt, "bias")
+            self.new[current] = found or rebuilt
+        return self.graph.with_roots((self.new[root] for root in self.roots), carry(self.graph.notes, self.new))
+
+    def alone(self, current: Node, reader: Node | None = None) -> bool:
+        """Whether nothing that has a derivative reads a value but one reader: what is stored may."""
+        readers = [other for other in self.readers[current] if other in self.live]
+        return len(readers) <= 1 and current not in [o.node for o in self.graph.outputs]
+
+    def standardised(self, current: Node) -> Node | None:
+        order = self.natural.get(current)
+        found = self.match(current) if order and current.type.dtype == "float" else None
+        if found is None or order is None or found.x.axes != current.axes:
+            return None
+        over = found.over
+        trailing = frozenset(order[len(order) - len(over):]) == over and 0 < len(over) < len(order)
+        second = len(order) > 1 and frozenset(order) - over == {order[1]}
+        if found.statistics:
+            kind = "frozen" if second else None
+        elif trailing:
+            kind = "layer"
+        else:
+            kind = "batch" if second else None
+        if kind is None:
+            return None
+        args = tuple(self.new[arg] for arg in (found.x, found.eps, *found.statistics))
+        x, eps, *statistics = (node("input", (), str(i), arg.type) for i, arg in enumerate(args))
+        mean, variance = statistics or (build.reduce("mean", x, over), build.reduce("var", x, over))
+        centred, spread = build.apply("sub", x, mean), build.apply("add", variance, eps)
+        if current.op == "div":
+            body = build.apply("div", centred, build.apply("sqrt", spread))
+        else:
+            body = build.apply("mul", centred, build.apply("rsqrt", spread))
+        return node("library", args, Library("standardise", body, (Standardised(kind, over, order),)), current.type)
+
+    def match(self, current: Node) -> _Found | None:
         root = "rsqrt" if current.op == "mul" else "sqrt"
-        if centred.op != "sub" or scale.op != root or scale.args[0].op != "add":
-            continue
-        x, mean = centred.args
-        for variance, eps in (scale.args[0].args, scale.args[0].args[::-1]):
-            over = variance.attrs
-            if variance.op != "var" or mean.op != "mean" or variance.args[0] is not x or mean.args[0] is not x:
+        for centred, scale in (current.args, current.args[::-1]) if current.op == "mul" else (current.args,):
+            if centred.op != "sub" or scale.op != root or scale.args[0].op != "add":
                 continue
-            if over != mean.attrs or not isinstance(over, frozenset) or eps.axes or not _is_number(eps):
+            x, mean = centred.args
+            for variance, eps in (scale.args[0].args, scale.args[0].args[::-1]):
+                if eps.axes or eps.op not in ("const", "input") or eps.type.dtype != "float":
+                    continue
+                if {mean, variance} <= self.buffers and mean.axes == variance.axes:
+                    return _Found(x, (mean, variance), eps, x.axes - mean.axes)
+                both = (mean.op, variance.op) == ("mean", "var") and mean.args == variance.args == (x,)
+                if both and mean.attrs == variance.attrs:
+                    assert isinstance(mean.attrs, frozenset)
+                    if self.alone(mean) and self.alone(variance):
+                        return _Found(x, (), eps, mean.attrs)
+        return None
+
+    def part(self, current: Node, rebuilt: Node, what: str) -> Node | None:
+        """A weight or bias taken into the standardisation that it belongs to."""
+        for place in (0, 1):
+            inner, other = rebuilt.args[place], rebuilt.args[1 - place]
+            library = inner.attrs
+            if not isinstance(library, Library) or library.kind != "standardise" or not other.axes or other.type.dtype != "float":
                 continue
-            # In training, a batch norm reads mean and variance again: they are computed anyway.
-            if uses.get(variance, 0) > 1 or uses.get(mean, 0) > 1 or x.axes != current.axes:
-                continue
-            if over and frozenset(order[len(order) - len(over):]) == over and len(over) < len(order):
-                hole = node("input", (), "0", x.type)
-                body = _rebuilt(hole, over, node("input", (), "1", eps.type), current)
-                return node("library", (x, eps), Library("standardise", body, (Standardised(over, order),)), current.type)
-    return None
-
-
-def _rebuilt(x: Node, over: frozenset[Axis], eps: Node, like: Node) -> Node:
-    centred = build.apply("sub", x, build.reduce("mean", x, over))
-    variance = build.apply("add", build.reduce("var", x, over), eps)
-    if like.op == "div":
-        return build.apply("div", centred, build.apply("sqrt", variance))
-    return build.apply("mul", centred, build.apply("rsqrt", variance))
-
-
-def _is_number(eps: Node) -> bool:
-    return eps.op in ("const", "input") and eps.type.dtype == "float"
-
-
-def _part(current: Node, uses: dict[Node, int]) -> tuple[Node, Library, Standardised, Node] | None:
-    for inner, other in (current.args, current.args[::-1]):
-        library = inner.attrs
-        if isinstance(library, Library) and library.kind == "standardise" and uses.get(inner, 0) <= 1 and other.axes:
             spec = library.options[0]
             assert isinstance(spec, Standardised)
-            return inner, library, spec, other
-    return None
+            if len(self.readers[current.args[place]]) > 1 or not self.alone(current.args[place]):
+                continue
+            kind = _kind(spec, other.axes) if what == "weight" else spec.kind
+            ready = not spec.weight and not spec.bias if what == "weight" else spec.weight and not spec.bias
+            if current.op == "div" or not ready or kind is None or (what == "bias" and other.axes != inner.args[-1].axes):
+                continue
+            hole = node("input", (), str(len(inner.args)), other.type)
+            body = build.apply(current.op, library.body, hole)
+            options = replace(spec, kind=kind, weight=True, bias=what == "bias")
+            return node("library", (*inner.args, other), Library("standardise", body, (options,)), current.type)
+        return None
 
 
-def _weighted(current: Node, uses: dict[Node, int]) -> Node | None:
-    found = _part(current, uses) if current.op == "mul" else None
-    if found is None:
-        return None
-    inner, library, spec, weight = found
-    if spec.weight or spec.bias or weight.type.dtype != "float":
-        return None
+def _kind(spec: Standardised, axes: frozenset[Axis]) -> str | None:
+    """What a standardisation with a weight of these axes is."""
     kept = len(spec.order) - len(spec.over)
-    plain = weight.axes == spec.over
-    after = frozenset(spec.order[kept:kept + 1])
-    before = frozenset(spec.order[kept - 1:kept])
-    grouped = weight.axes in (before | after, before) and kept == 2 and len(spec.over) >= 1
-    if not plain and not grouped:
-        return None
-    hole = node("input", (), "2", weight.type)
-    options = Standardised(spec.over, spec.order, True, False, grouped and not plain)
-    body = build.apply("mul", library.body, hole)
-    return node("library", (*inner.args, weight), Library("standardise", body, (options,)), current.type)
-
-
-def _biased(current: Node, uses: dict[Node, int]) -> Node | None:
-    found = _part(current, uses)
-    if found is None:
-        return None
-    inner, library, spec, bias = found
-    if not spec.weight or spec.bias or bias.axes != inner.args[2].axes or bias.type.dtype != "float":
-        return None
-    hole = node("input", (), "3", bias.type)
-    options = Standardised(spec.over, spec.order, True, True, spec.grouped)
-    body = build.apply("add", library.body, hole)
-    return node("library", (*inner.args, bias), Library("standardise", body, (options,)), current.type)
+    if spec.kind in ("batch", "frozen"):
+        return spec.kind if axes == {spec.order[1]} else None
+    if axes == spec.over:
+        return "layer"
+    before, after = frozenset(spec.order[kept - 1:kept]), frozenset(spec.order[kept:kept + 1])
+    return "group" if kept == 2 and axes in (before, before | after) else None

@@ -112,7 +112,7 @@ def block(body: tuple[Statement, ...], indent: str) -> Iterator[str]:
         if isinstance(statement, Assign):
             yield from _wrapped(f"{indent}{', '.join(statement.targets)} = ", expression(statement.value), statement.comment)
         elif isinstance(statement, Do):
-            yield indent + expression(statement.value)
+            yield from fit(indent, expression(statement.value), "", indent)
         elif isinstance(statement, Return):
             yield from _wrapped(f"{indent}return ", ", ".join(map(expression, statement.values)))
         elif isinstance(statement, Raise):

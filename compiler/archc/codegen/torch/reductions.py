@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis
 from archc.codegen.torch import layout
-from archc.codegen.torch.form import Dims, Expr
+from archc.codegen.torch.form import Assign, Dims, Expr
 from archc.codegen.torch.lower import Lowering, NeedsFlat
 from archc.codegen.torch.norms import Standardised
 from archc.ir.graph import Library, Node
@@ -27,8 +27,10 @@ def _parts(low: Lowering, current: Node) -> tuple[str, frozenset[Axis], Expr]:
 def reduce(low: Lowering, current: Node) -> Expr:
     op, over, x = _parts(low, current)
     assert x.dims is not None
+    if low.storing and (known := low.statistics.get((current.args[0], over), {}).get(op)) is not None:
+        return known
     if not over:
-        return x if op != "var" else Expr("function", (x,), ("torch.zeros_like",), x.dims, x.dtype)
+        return x if op not in ("var", "std") else Expr("function", (x,), ("torch.zeros_like",), x.dims, x.dtype)
     if op == "prod":
         return _product(x, over)
     if op == "argmax" and len(over) > 1:
@@ -37,7 +39,7 @@ def reduce(low: Lowering, current: Node) -> Expr:
     dims: Dims = tuple(None if dim in over else dim for dim in x.dims) if keep else tuple(d for d in x.dims if d not in over)
     places = layout.positions(x, over)
     text = str(places[0]) if len(places) == 1 else str(places)
-    if not dims and op not in ("logsumexp", "var"):
+    if not dims and op not in ("logsumexp", "var", "std"):
         text = ""
     return Expr(op, (x,), (text, ", keepdim=True" if keep else ""), dims, OPS[op].result((x.dtype,)))
 
@@ -99,7 +101,8 @@ def _joined(axes: Sequence[Axis | None]) -> Axis:
 
 
 def standardise(low: Lowering, current: Node) -> Expr:
-    """F.layer_norm over the last dimensions, F.group_norm where the weight belongs to channels before them."""
+    """F.layer_norm over the last dimensions, F.group_norm where the weight belongs to channels before them, batch_norm over
+    all but the channels."""
     library = current.attrs
     assert isinstance(library, Library)
     spec = library.options[0]
@@ -107,22 +110,43 @@ def standardise(low: Lowering, current: Node) -> Expr:
     if low.native and any(axis.name == LEADING for axis in spec.over):
         raise NeedsFlat
     x = layout.squeeze(low.value(current.args[0]))
+    first = 4 if spec.kind == "frozen" else 2
+    affine = [layout.squeeze(low.value(arg)) for arg in current.args[first:]]
+    eps = Expr("keyword", (low.value(current.args[1]),), ("eps",))
+    assert x.dims is not None
+    if spec.kind in ("batch", "frozen"):
+        channel = spec.order[1]
+        others = [dim for dim in x.dims if dim != channel]
+        x = layout.permute(x, (others[0], channel, *others[1:]))
+        nothing = layout.name("None")
+        weight, bias = [*affine, nothing, nothing][:2]
+        if spec.kind == "frozen":
+            stored = [low.value(arg) for arg in current.args[2:4]]
+            return Expr("function", (x, *stored, weight, bias, eps), ("F.batch_norm",), x.dims, "float")
+        return _over_batch(low, current, spec, x, weight, bias)
     assert x.dims is not None
     inner = [dim for dim in x.dims if dim in spec.over]
     outer = [dim for dim in x.dims if dim not in spec.over]
     x = layout.permute(x, (*outer, *inner))
-    eps = Expr("keyword", (low.value(current.args[1]),), ("eps",))
-    affine = [layout.squeeze(low.value(arg)) for arg in current.args[2:]]
-    if not spec.grouped or x.is_leading or len(outer) != 2:
-        sizes = [low.size(axis.size) for axis in inner if axis is not None]
-        plain = () if spec.grouped else tuple(layout.permute(arg, inner) for arg in affine)
-        done = Expr("function", (x, Expr("tuple", tuple(sizes)), *plain, eps), ("F.layer_norm",), x.dims, "float")
-        if spec.grouped:
-            order = tuple(dim for dim in x.dims or () if dim is not None)
-            for op, arg in zip(("mul", "add"), affine, strict=False):
-                done = Expr(op, (done, layout.align(arg, order)), (), order, "float")
-        return done
-    return _grouped(low, x, outer, inner, affine, eps)
+    if spec.kind == "group" and not x.is_leading and len(outer) == 2:
+        return _grouped(low, x, outer, inner, affine, eps)
+    sizes = [low.size(axis.size) for axis in inner if axis is not None]
+    plain = () if spec.kind == "group" else tuple(layout.permute(arg, inner) for arg in affine)
+    done = Expr("function", (x, Expr("tuple", tuple(sizes)), *plain, eps), ("F.layer_norm",), x.dims, "float")
+    order = tuple(dim for dim in x.dims or () if dim is not None)
+    for op, arg in zip(("mul", "add"), affine if spec.kind == "group" else (), strict=False):
+        done = Expr(op, (done, layout.align(arg, order)), (), order, "float")
+    return done
+
+
+def _over_batch(low: Lowering, current: Node, spec: Standardised, x: Expr, weight: Expr, bias: Expr) -> Expr:
+    """The kernel gives mean and variance too; what is stored of them is taken from there."""
+    call = Expr("function", (x, weight, bias, low.value(current.args[1])), ("_batch_norm",), x.dims, "float")
+    normal, *statistics = (low.scope.names.fresh(text) for text in ("normal", "mean", "variance"))
+    low.block.append(Assign((normal, *statistics), call))
+    low.statistics[current.args[0], spec.over] = {
+        op: layout.name(text, (spec.order[1],)) for op, text in zip(("mean", "var"), statistics, strict=True)}
+    return layout.name(normal, x.dims)
 
 
 def _grouped(low: Lowering, x: Expr, outer: Sequence[Axis | None], inner: Sequence[Axis | None], affine: Sequence[Expr],

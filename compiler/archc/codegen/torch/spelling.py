@@ -136,6 +136,7 @@ REDUCTIONS = {
     "sum": Spelled("{0}.sum({p0}{p1})"),
     "mean": Spelled("{0}.mean({p0}{p1})"),
     "var": Spelled("{0}.var({p0}, correction=0{p1})"),
+    "std": Spelled("{0}.std({p0}, correction=0{p1})"),
     "max": Spelled("{0}.amax({p0}{p1})"),  # amax shares the derivative of equal largest ones
     "min": Spelled("{0}.amin({p0}{p1})"),
     "any": Spelled("{0}.any({p0}{p1})"),
@@ -209,5 +210,5 @@ STRUCTURE = {
 
 SPELLING: dict[str, Spelled] = STRUCTURE | REDUCTIONS | HOST | ELEMENTWISE
 
-EXPANDED = frozenset({"std", "finite_max", "positive"})
-"""Rows that torch has no name for with our meaning: `std` has another derivative at 0."""
+EXPANDED = frozenset({"finite_max", "positive"})
+"""Rows that torch has no name for."""

@@ -1,0 +1,22 @@
+"""Small functions that emitted files carry where they use them: what torch has in several steps. Text, by name."""
+
+from __future__ import annotations
+
+HELPERS = {
+    "_batch_norm": '''\
+def _batch_norm(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x normalized over all dimensions but the second; their mean and variance, without derivative, nan where x is empty."""
+    if x.numel() == 0:
+        nothing = x.new_full((x.shape[1],), math.nan)
+        return F.batch_norm(x, None, None, weight, bias, True, 0.0, eps), nothing, nothing
+    y, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
+    return y, mean.detach(), inverse.detach() ** -2 - eps
+''',
+}
+
+
+def used(body: str) -> list[str]:
+    """The texts of the helpers that a file calls, as lines."""
+    return [text.rstrip("\n") for name, text in HELPERS.items() if f" {name}(" in body or f"({name}(" in body]
