@@ -185,6 +185,30 @@ layer Whole() { forward(x[n]) -> [n] { return 2 * binary(x) } }
     np.testing.assert_allclose(run(text, {"x": np.array([-0.5, 3.0])}), [-2, 2])
 
 
+HYPER = LINEAR + """
+layer Net(z: axis, i: axis, o: axis) {
+    param w0[o, i] = normal(0.1)
+    param g[o, i, z] = normal(0.1)
+    inner = Linear(i=i, o=o)
+    forward(x[n, i], u[n, z]) -> [n, o] { return inner(x) with { weight: w0 + sum[z](g * u) } }
+}
+"""
+
+
+def test_a_call_may_supply_params_with_further_axes() -> None:
+    found = graph(HYPER)
+    assert params(found) == ["w0", "g"]  # inner.weight is supplied by every call, so it is not made
+    x, u, w0, g = (RNG.normal(size=s) for s in ((2, 3), (2, 4), (5, 3), (5, 3, 4)))
+    result = evaluate(found, {"x": x, "u": u, "w0": w0, "g": g}, {"z": 4, "i": 3, "o": 5})
+    weight = w0 + np.einsum("oiz,nz->noi", g, u)
+    np.testing.assert_allclose(result.outputs["result"], np.einsum("noi,ni->no", weight, x))
+
+
+def test_a_param_that_some_call_leaves_alone_is_made() -> None:
+    text = HYPER.replace("return inner(x) with", "return inner(x) + inner(x) with")
+    assert params(graph(text)) == ["w0", "g", "inner.weight"]
+
+
 def test_initialisers_draw_for_every_element_with_the_stated_spread() -> None:
     text = """
 layer Whole(i: axis, o: axis) {

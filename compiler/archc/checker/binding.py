@@ -43,11 +43,15 @@ def bind(
     results: Sequence[tree.Result],
     span: Span,
     opaque: bool,
+    riding: frozenset[Axis] = frozenset(),
 ) -> Binding:
-    """Enter a call: the arguments in the callee's axes. `opaque`: an input without brackets takes any axes as `...`."""
+    """Enter a call: the arguments in the callee's axes. `opaque`: an input without brackets takes any axes as `...`.
+
+    `riding` are axes of the caller that come along beside the arguments, and are part of `...`.
+    """
     binding = Binding(callee, caller, span, _explicit(inputs, results, items, callee, caller))
     outside = _outside_axes(inputs, given, binding)
-    leading: set[Axis] = set()
+    leading: set[Axis] = set(riding)
     for input_ in inputs:
         if input_.name.name not in given:
             continue
@@ -266,8 +270,9 @@ def result_layout(frame: Frame, result: tree.Result, inputs: Sequence[tree.Input
     if result.like is not None:
         model = next((i for i in inputs if i.name.name == result.like.name), None)
         if model is None:
-            frame.fail(codes.UNKNOWN_NAME, result.like.span, name=result.like.name, names=[i.name.name for i in inputs],
-                       way_out="")
+            frame.fail(
+                codes.UNKNOWN_NAME, result.like.span, name=result.like.name, names=[i.name.name for i in inputs], way_out=""
+            )
         if model.dims is None:
             return tuple((axis,) for axis in axis_rules.leading_order(frame))
         dims = model.dims

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from archc.checker import arguments as arguments_of
 from archc.checker import axes as axis_rules
-from archc.checker import binding, expressions, initial, layers, statements, units
+from archc.checker import binding, expressions, initial, layers, overrides, statements, units
 from archc.checker.frame import INITIALISERS, Frame, Stop
 from archc.checker.sizes import Size
 from archc.checker.terms import apply, as_term, axis_index, const, describe, expand, is_term
@@ -24,12 +24,12 @@ Items = Sequence[tree.BracketItem]
 
 
 def call(expr: tree.Call, frame: Frame) -> Value:
-    if expr.overrides:
-        frame.fail(codes.NOT_SUPPORTED, expr.span, what="`with { }` at a call")
     callee = expressions.evaluate(expr.callee, frame)
     items: Items = ()
     if isinstance(callee, Bound):
         items, callee = callee.items, callee.value
+    if expr.overrides and not isinstance(callee, Instance):
+        frame.fail(codes.OVERRIDE_TARGET, expr.span, what=describe(callee))
     if isinstance(callee, OpRef):
         return _operation(callee, items, isinstance(expr.callee, tree.Bracketed), expr, frame)
     if isinstance(callee, BuiltinRef):
@@ -367,12 +367,16 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
     if key in context.layers:
         frame.fail(codes.ENDLESS_LAYER, layer.name.span, name=layer.name.name)
     callee = Frame(context, instance.of.declared.file, owner, owner.path)
-    bound = binding.bind(inputs, given, items, callee, frame, owner.splits, fn.results, expr.span, opaque=True)
+    supplied = overrides.evaluate(expr, owner, frame)
+    bound = binding.bind(
+        inputs, given, items, callee, frame, owner.splits, fn.results, expr.span, opaque=True, riding=supplied.riding
+    )
     check_dtypes(inputs, bound.arguments, frame, expr.span)
     context.calls.append(expr.span)
     context.layers.append(key)
     try:
         callee.values.update(bound.arguments)
+        callee.values.update(overrides.inside(supplied, bound, owner))
         _defaults(inputs, given, callee, owner.splits)
         terms = [as_term(t, expr.span, callee) for t in statements.results_of(fn, callee)]
         results = fn.results or (tree.Result(None, None, inputs[0].name, None, fn.span),) if inputs else fn.results
@@ -380,9 +384,9 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
     finally:
         context.calls.pop()
         context.layers.pop()
-    if frame.path or context.registry is None:
+    if frame.path or context.registry is None or expr.overrides:
         return [term for term, _ in left]
-    unit = context.registry.unit(instance.of, instance.statics)
+    unit = context.registry.unit(instance.of, instance.statics, instance.absent)
     if unit is None:
         raise Stop
     group = object()

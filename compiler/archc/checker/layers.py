@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from archc.checker import arguments, binding, calls, expressions, statements
+from archc.checker import arguments, binding, calls, expressions, overrides, statements
 from archc.checker import axes as axis_rules
 from archc.checker.frame import Context, Frame, Stop
 from archc.checker.program import Declared
@@ -33,6 +34,8 @@ class LayerFrame(Frame):
         self.stored: list[Stored] = []
         self.children: dict[str, Value] = {}
         self.initialise = False
+        self.absent: frozenset[str] = frozenset()
+        self.always = overrides.always(self.layer)
         self.values.update({m.name.name: FnRef(declared, m, self) for m in self.layer.methods if m.name.name != "forward"})
 
 
@@ -85,6 +88,7 @@ def open_child(instance: Instance, frame: Frame) -> LayerFrame:
     if isinstance(known, LayerFrame):
         return known
     child = LayerFrame(frame.context, instance.of.declared, path)
+    child.absent = instance.absent
     frame.context.frames[path] = child
     child.values.update(instance.statics)
     child.values.update({name: SizeVal(size) for name, size in instance.ints.items()})
@@ -96,10 +100,12 @@ def open_child(instance: Instance, frame: Frame) -> LayerFrame:
     return child
 
 
-def open_root(context: Context, declared: Declared, statics: Mapping[str, Value], initialise: bool) -> LayerFrame:
+def open_root(
+    context: Context, declared: Declared, statics: Mapping[str, Value], initialise: bool, absent: frozenset[str] = frozenset()
+) -> LayerFrame:
     """The frame of a layer by itself: axis and int parameters are symbols, given when a module is constructed."""
     frame = LayerFrame(context, declared, "")
-    frame.initialise = initialise
+    frame.initialise, frame.absent = initialise, absent
     run_time = [entry for entry in frame.layer.parameters if not entry.static and entry.kind.name in RUN_TIME]
     context.taken.update(entry.name.name for entry in run_time if entry.kind.name == "int")
     axes: list[tree.Parameter] = []
@@ -185,6 +191,8 @@ def _member(targets: Sequence[tree.Ident], value: Value, statement: tree.Assign,
     if is_term(value):
         frame.fail(codes.VALUE_IN_LAYER, statement.span, name=name)
     value = calls.named(value, name)
+    if isinstance(value, Instance) and value.path == name:
+        value = replace(value, absent=frame.always.get(name, frozenset()))
     frame.values[name] = value
     if isinstance(value, (Instance, tuple)):
         frame.children[name] = value
@@ -204,7 +212,7 @@ def _store(statement: tree.Store, frame: LayerFrame) -> None:
     role = "buffer" if statement.kind == "buffer" else "param"
     ref = Ref(path, role, type_, layout, statement.name.span)  # type: ignore[arg-type]
     frame.context.ports[path] = ref
-    if frame.initialise:
+    if frame.initialise and name not in frame.absent:
         value: Term | None = None
         if statement.value is not None:
             inner = Frame(frame.context, frame.file, frame)

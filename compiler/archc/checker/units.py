@@ -29,8 +29,9 @@ class Registry:
         self.open: list[str] = []
         self.splits: dict[int, axis_rules.Splits] = {}  # by declaration, as found once
 
-    def unit(self, of: LayerClass, statics: Mapping[str, Value]) -> Unit | None:
-        key = unit_key(of, statics)
+    def unit(self, of: LayerClass, statics: Mapping[str, Value], absent: frozenset[str] = frozenset()) -> Unit | None:
+        """The unit of a layer with its static choices; without the params in `absent`, which every call supplies."""
+        key = unit_key(of, statics) + (f" without {','.join(sorted(absent))}" if absent else "")
         if key in self.units:
             return self.units[key]
         if key in self.open:
@@ -39,7 +40,7 @@ class Registry:
             return None
         self.open.append(key)
         try:
-            self.units[key] = self._make(of, statics, key)
+            self.units[key] = self._make(of, statics, key, absent)
         except Stop:
             self.units[key] = None
         finally:
@@ -49,18 +50,19 @@ class Registry:
     def context(self, training: bool = False) -> Context:
         return Context(self.problems, training=training, registry=self)
 
-    def _make(self, of: LayerClass, statics: Mapping[str, Value], key: str) -> Unit | None:
+    def _make(self, of: LayerClass, statics: Mapping[str, Value], key: str, absent: frozenset[str]) -> Unit | None:
         before = len(self.problems.errors)
         layer = of.layer
         context = self.context()
-        root = open_root(context, of.declared, statics, initialise=True)
+        root = open_root(context, of.declared, statics, initialise=True, absent=absent)
         children = tuple(
             c for name, value in root.children.items() if (c := self._child(name, value, context.wholes)) is not None
         )
         if not any(method.name.name == "forward" for method in layer.methods):
             root.report(codes.NO_FORWARD, layer.name.span, name=layer.name.name)
-        methods = [m for fn in layer.methods if (m := self._method(of.declared, statics, fn)) is not None]
-        if len(self.problems.errors) > before or not methods:
+        # What is left of a layer whose params come from outside is a store: it cannot be called by itself.
+        methods = [] if absent else [m for fn in layer.methods if (m := self._method(of.declared, statics, fn)) is not None]
+        if len(self.problems.errors) > before or not (methods or absent):
             return None
         chosen = {
             name: value
@@ -68,7 +70,7 @@ class Registry:
             if any(p.name.name == name and (p.static or p.kind.name in ("layer", "fn")) for p in layer.parameters)
         }
         return Unit(
-            layer.name.name,
+            layer.name.name + "".join(f"Without{name.capitalize()}" for name in sorted(absent)),
             key,
             layer.doc,
             tuple(root.numbers),
@@ -86,8 +88,10 @@ class Registry:
         instances = [item for item in items if isinstance(item, Instance)]
         if not instances or len(instances) != len(items):
             return None
-        units = [self.unit(instance.of, instance.statics) for instance in instances]
+        units = [self.unit(instance.of, instance.statics, instance.absent) for instance in instances]
         if any(unit is None for unit in units):
+            return None
+        if all(unit is not None and not (unit.methods or unit.stored or unit.children) for unit in units):
             return None
         return Child(
             name,

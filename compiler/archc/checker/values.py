@@ -87,6 +87,7 @@ class Instance:
     statics: Mapping[str, Static]
     given: frozenset[str]  # the parameters that were written, not defaulted
     span: Span
+    absent: frozenset[str] = frozenset()  # params that every call supplies, so that they are not made
 
 
 @dataclass(frozen=True)

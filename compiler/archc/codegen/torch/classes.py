@@ -13,8 +13,9 @@ from archc.codegen.torch.calls import draw
 from archc.codegen.torch.form import Assign, Do, Expr, Function, Raise, Statement, verify
 from archc.codegen.torch.layout import literal, name
 from archc.codegen.torch.lower import Lowering, Scope
-from archc.codegen.torch.methods import Registry, method, prepared, shape
+from archc.codegen.torch.methods import Registry, method, shape
 from archc.codegen.torch.names import Names
+from archc.codegen.torch.prepare import prepared
 from archc.ir import entry
 from archc.ir.graph import Graph, Random
 from archc.ir.module import Child, Module, Number, Package, Stored
@@ -49,6 +50,8 @@ class ClassWriter:
         return yield_[:-1]
 
     def doc(self) -> str:
+        if not self.module.methods:
+            return f"{self.module.doc}\n\nWhat it stores; the layer around it supplies the rest, and computes.".strip()
         forward = self.module.methods[0]
         inputs = [port for port in forward.train.inputs if port.role == "input"]
         taken = ", ".join(f"{port.name}{shape(port.layout)}" for port in inputs)
