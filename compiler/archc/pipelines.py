@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from archc.codegen.torch.recognise import RECOGNISE
+from archc.codegen.torch.prepare import PREPARE
 from archc.passes.base import Pass
 from archc.passes.distribute import DISTRIBUTE
 from archc.passes.gather import GATHER
@@ -26,17 +26,18 @@ SECOND_ORDER: tuple[Pass, ...] = (*TRAINING, GRADIENT, SIMPLIFY, GATHER, SIMPLIF
 FORWARD: tuple[Pass, ...] = (*INFERENCE, JVP, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
 
 # For a target: what is simplest, then what the target's library does whole.
-TORCH: tuple[Pass, ...] = (*INFERENCE, RECOGNISE)
+TORCH: tuple[Pass, ...] = (*INFERENCE, *PREPARE)
 
 TARGETS: dict[str, tuple[Pass, ...]] = {"torch": TORCH}
 
 MODES: dict[str, tuple[Pass, ...]] = {
     "inference": INFERENCE, "training": TRAINING, "second-order": SECOND_ORDER, "forward": FORWARD,
+    "torch": TORCH,
 }
 
 PASSES: dict[str, Pass] = {
     current.name: current
-    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, DISTRIBUTE, HOIST, GRADIENT, JVP, GATHER, RECOGNISE)
+    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, DISTRIBUTE, HOIST, GRADIENT, JVP, GATHER, *PREPARE)
 }
 """Every pass by name: what `archc ir --list` shows and `--after`, `--run` take."""
 

@@ -59,7 +59,10 @@ print(tuple(pickle.loads(pickle.dumps(module))(torch.ones(2, 4)).shape), KAN.__m
 
 
 def test_emitting_loads_neither_torch_nor_numpy() -> None:
-    code = "import sys; from archc import api; api.files_of('std.vision'); print([m for m in ('torch', 'numpy', 'networkx') if m in sys.modules])"
+    code = (
+        "import sys; from archc import api; api.files_of('std.vision');"
+        "print([m for m in ('torch', 'numpy', 'networkx') if m in sys.modules])"
+    )
     run = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True
     )

@@ -16,7 +16,7 @@ EXAMPLES = """examples:
   archc ir std.norm --layer RMSNorm --for training --diff
   archc ir std.norm --layer RMSNorm --run simplify,hoist"""
 
-MODES = ("inference", "training", "second-order", "forward")
+MODES = ("inference", "training", "second-order", "forward", "torch")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from archc.ir import build
 from archc.ir.graph import Graph, Node, carry, node, topological, users
+from archc.passes.base import Keeps, Pass
 
 Factor = tuple[Node, bool]  # and whether it divides
 
@@ -31,6 +32,10 @@ def small_first(graph: Graph) -> Graph:
         if current.op in ("mul", "div") and current not in read_by_chain and current.type.dtype == "float":
             new[current] = _regrouped(current, new, uses) or rebuilt
     return graph.with_roots((new[root] for root in graph.roots), carry(graph.notes, new))
+
+
+SMALL_FIRST = Pass("small-first", "factors of few axes are multiplied with each other before they meet larger ones", small_first,
+                   Keeps.UP_TO_REASSOCIATION)
 
 
 def _opens(arg: Node, place: int, parent: Node, uses: dict[Node, int]) -> bool:

@@ -20,6 +20,7 @@ from archc.ir import build
 from archc.ir.graph import Graph, Library, Node, Random, node, rewrite
 from archc.ir.meaning import meaning
 from archc.ops.table import OPS
+from archc.passes.base import Keeps, Pass
 
 SAFE = {"log": 1.0, "log1p": 0.0, "sqrt": 1.0, "rsqrt": 1.0, "asin": 0.0, "acos": 0.0, "exp": 0.0, "expm1": 0.0, "sinh": 0.0,
         "cosh": 0.0, "tan": 0.0, "pow": 1.0, "softplus": 0.0}
@@ -28,6 +29,10 @@ SAFE = {"log": 1.0, "log1p": 0.0, "sqrt": 1.0, "rsqrt": 1.0, "asin": 0.0, "acos"
 
 def guard(graph: Graph) -> Graph:
     return rewrite(graph, _guarded)
+
+
+GUARD = Pass("guard", "operands are kept away from places where the target's derivative is nan and ours is not", guard,
+             Keeps.ON_FINITE_INPUTS)
 
 
 def _guarded(current: Node) -> Node | None:

@@ -8,21 +8,13 @@ from dataclasses import dataclass, field, replace
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Layout
 from archc.codegen.torch import entry, names
-from archc.codegen.torch.factors import small_first
 from archc.codegen.torch.form import Assign, Branch, Do, Expr, Function, NoGrad, Raise, Return, Statement, verify
-from archc.codegen.torch.guards import guard
 from archc.codegen.torch.layout import name
 from archc.codegen.torch.lower import Custom, Lowering, NeedsFlat, Scope
 from archc.codegen.torch.names import Names
-from archc.codegen.torch.norms import norms
-from archc.codegen.torch.recognise import recognise
+from archc.codegen.torch.prepare import prepared
 from archc.ir.graph import Call, Graph, Library, Node, Port, rewrite, topological
 from archc.ir.module import Method
-
-
-def prepared(graph: Graph) -> Graph:
-    """The graph in the operations that torch has."""
-    return recognise(small_first(norms(guard(graph))))
 
 
 @dataclass

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from archc.checker.types import Axis, flat
 from archc.ir import build
 from archc.ir.graph import Graph, Library, Node, carry, node, topological, users
+from archc.passes.base import Keeps, Pass
 
 Orders = dict[Node, "tuple[Axis, ...] | None"]
 
@@ -54,6 +55,9 @@ def orders(graph: Graph) -> Orders:
 def norms(graph: Graph) -> Graph:
     """Bottom up, once: standardisation, then its weight, then its bias."""
     return _Norms(graph).run()
+
+
+STANDARDISE = Pass("standardise", "layer, group and batch normalization become library calls", norms, Keeps.UP_TO_REASSOCIATION)
 
 
 class _Norms:

@@ -7,13 +7,12 @@ from archc.codegen.torch import layout
 from archc.codegen.torch.form import Assign, Do, Expr, For
 from archc.codegen.torch.layout import literal
 from archc.codegen.torch.lower import Lowering, NeedsFlat
+from archc.codegen.torch.prepare import prepared
 from archc.ir.graph import Graph, Node, Scan
 
 
 def scan(low: Lowering, current: Node) -> Expr:
     """The loop as a statement; its results are kept for the `item` nodes that read them."""
-    from archc.codegen.torch.methods import prepared
-
     loop = current.attrs
     assert isinstance(loop, Scan)
     if low.native and loop.axis.name == LEADING:

@@ -1,0 +1,19 @@
+"""The passes that bring a graph to the operations that torch has, in order."""
+
+from __future__ import annotations
+
+from archc.codegen.torch.factors import SMALL_FIRST
+from archc.codegen.torch.guards import GUARD
+from archc.codegen.torch.norms import STANDARDISE
+from archc.codegen.torch.recognise import RECOGNISE
+from archc.ir.graph import Graph
+from archc.passes.base import Pass
+
+PREPARE: tuple[Pass, ...] = (GUARD, STANDARDISE, SMALL_FIRST, RECOGNISE)
+
+
+def prepared(graph: Graph) -> Graph:
+    """The graph in the operations that torch has."""
+    for current in PREPARE:
+        graph = current.run(graph)
+    return graph
