@@ -15,17 +15,6 @@ def test_sizes_are_counted() -> None:
     assert "the compiler proper" in done.stdout and not done.stderr
 
 
-def test_links_in_the_documents_lead_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
-    broken = []
-    for page in pages:
-        prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.S)
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose):
-            if not target.startswith(("http://", "https://")) and not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(ROOT)}: {target}")
-    assert not broken
-
-
 def test_each_command_is_described_once_and_has_a_file() -> None:
     from archc.cli.main import COMMANDS
 
