@@ -14,6 +14,7 @@ from archc.checker.program import Program, check_program, elaborate
 from archc.checker.typed import Unit
 from archc.diagnostics.model import CompilerBug, Problems
 from archc.diagnostics.public import Diagnostic
+from archc.syntax.tree import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from archc.ir.graph import Graph
     from archc.ir.module import Package
     from archc.loaded import Namespace
+
+RUN_TIME = frozenset({"axis", "int", "float", "bool"})
+"""Kinds of parameters that the emitted class takes; the others shape its code."""
 
 Static = "bool | int | float | str | list[int]"
 
@@ -171,7 +175,7 @@ def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str,
 
     if unknown := [target for target in targets if target not in TARGETS]:
         raise UserError([Problem(codes.UNKNOWN_TARGET, None, {"name": unknown[0], "names": list(TARGETS)})])
-    names = list(layers) if layers is not None else [declared.name for declared in program.layers]
+    names = list(layers) if layers is not None else [d.name for d in program.layers if _complete(d.node, static)]
     if not names:
         raise UserError([Problem(codes.NO_LAYER, None, {"path": program.root.path})])
     check_static(program, names, static)
@@ -181,6 +185,13 @@ def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str,
 
         found = simplified(lower_package(units, program.root.path))
         return emit(found, targets=targets, compiler_version=__version__, source_hash=source_hash(program, static))
+
+
+def _complete(layer: object, static: Mapping[str, object]) -> bool:
+    """Whether a layer can be compiled by itself: each of its static choices has a default, or is set."""
+    assert isinstance(layer, Layer)
+    shaping = (parameter for parameter in layer.parameters if parameter.static or parameter.kind.name not in RUN_TIME)
+    return all(parameter.default is not None or parameter.name.name in static for parameter in shaping)
 
 
 def own_static(program: Program, layer: str, static: Mapping[str, object]) -> dict[str, object]:

@@ -108,3 +108,20 @@ def test_a_defect_of_the_compiler_is_said_to_be_one(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(package, "emit", broken)
     with pytest.raises(archc.CompilerBug, match="KeyError: 'groups'"):
         api.files_of("std.kan")
+
+
+def test_a_layer_that_needs_a_choice_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> None:
+    source = tmp_path / "two.arch"
+    source.write_text(
+        "layer One(c: axis) { forward(x[c]) -> [c] { return x } }\n"
+        "layer Many(c: axis, static power: int, inner: layer) {\n"
+        "    a = inner(c=c)\n"
+        "    forward(x[c]) -> [c] { return a(x) ^ power }\n"
+        "}\n"
+    )
+    archc.compile(source, tmp_path / "out")
+    assert "Many" not in (tmp_path / "out" / "modules.py").read_text()
+    with pytest.raises(archc.UserError, match="'Many' needs a value for"):
+        archc.compile(source, tmp_path / "out", layers=["Many"])
+    archc.compile(source, tmp_path / "out", static={"power": 2, "inner": "One"}, layers=["Many"])
+    assert "class Many(" in (tmp_path / "out" / "modules.py").read_text()

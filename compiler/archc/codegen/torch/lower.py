@@ -211,7 +211,7 @@ class Lowering:
 
     def needed(self, root: Node) -> Iterator[Node]:
         """The nodes that must be lowered for one, arguments first. Affine indices of reads become views, not values."""
-        from archc.codegen.torch.reads import needs
+        from archc.codegen.torch.indices import needs
 
         stack: list[tuple[Node, bool]] = [(root, False)]
         while stack:

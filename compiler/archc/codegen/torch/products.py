@@ -11,7 +11,7 @@ from archc.codegen.torch import layout
 from archc.codegen.torch.affine import same
 from archc.codegen.torch.form import Dims, Expr
 from archc.codegen.torch.lower import Lowering, NeedsFlat
-from archc.codegen.torch.reads import pad_to, span
+from archc.codegen.torch.spans import pad_to, span
 from archc.codegen.torch.windows import Convolution, Transposed, Window
 from archc.ir.graph import Library, Node
 

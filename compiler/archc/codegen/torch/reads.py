@@ -5,95 +5,19 @@ axis, advanced indexing for the rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis
 from archc.codegen.torch import layout
 from archc.codegen.torch.affine import Affine, affine, same
 from archc.codegen.torch.form import Dims, Expr
+from archc.codegen.torch.indices import Index, indices, mapped, vector
 from archc.codegen.torch.layout import literal
 from archc.codegen.torch.lower import Lowering, NeedsFlat
-from archc.ir.graph import Accumulate, Borders, Node, Read
+from archc.codegen.torch.spans import cut, pad, span, strided
+from archc.ir.graph import Accumulate, Borders, Node
 
 
-@dataclass(frozen=True)
-class Index:
-    """One index of a read: the axes of the operand that it runs through (several where it reads through a split), where it
-    points, and what happens outside."""
-
-    axes: tuple[Axis, ...]
-    form: Affine | None
-    node: Node
-    border: Borders
-
-    @property
-    def free(self) -> frozenset[Axis]:
-        return frozenset(self.form.coefficients) if self.form is not None else self.node.axes
-
-    @property
-    def size(self) -> Size:
-        return _count(self.axes)
-
-
-def _count(axes: Sequence[Axis]) -> Size:
-    total = Size.of(1)
-    for axis in axes:
-        total = total * axis.size
-    return total
-
-
-def indices(current: Node) -> list[Index]:
-    """The indices of a read; quotient and remainder of one expression are put together again."""
-    attrs = current.attrs
-    assert isinstance(attrs, Read)
-    found = [Index((at.axis,), affine(arg), arg, at.border) for at, arg in zip(attrs.at, current.args[1:], strict=False)]
-    return _through_splits(found)
-
-
-def _through_splits(found: list[Index]) -> list[Index]:
-    """(g = e // |k|, k = e % |k|) is one index e on the two axes together; and so on for more parts."""
-    result = list(found)
-    changed = True
-    while changed:
-        changed = False
-        for outer in result:
-            for inner in result:
-                if outer is inner or inner.border not in ("trust", "check"):
-                    continue
-                whole = _quotient(outer, inner.size)
-                if whole is not None and whole is _remainder(inner):
-                    joined = Index((*outer.axes, *inner.axes), affine(whole), whole, outer.border)
-                    result = [index for index in result if index is not outer and index is not inner] + [joined]
-                    changed = True
-                    break
-            if changed:
-                break
-    return result
-
-
-def _quotient(index: Index, by: Size) -> Node | None:
-    node = index.node
-    if node.op == "floordiv" and (divisor := affine(node.args[1])) and not divisor.coefficients and same(divisor.constant, by):
-        return node.args[0]
-    return None
-
-
-def _remainder(index: Index) -> Node | None:
-    node = index.node
-    if node.op == "mod" and (divisor := affine(node.args[1])) and not divisor.coefficients and same(divisor.constant, index.size):
-        return node.args[0]
-    return None
-
-
-def needs(current: Node) -> tuple[Node, ...]:
-    """The operands of a read that become code: an affine index does not."""
-    found = indices(current)
-    fill = current.args[-1:] if any(index.border == "fill" for index in found) else ()
-    return (current.args[0], *(index.node for index in found if index.form is None), *fill)
-
-
-# -------------------------------------------------------------------------------------------------------- reads
 def read(low: Lowering, current: Node) -> Expr:
     x = layout.squeeze(low.value(current.args[0]))
     found = indices(current)
@@ -154,7 +78,7 @@ def _one(low: Lowering, x: Expr, index: Index, fill: Expr) -> Expr | None:
             return layout.relabel(Expr("flip", (x,), (x.position(axis),), x.dims, x.dtype), {axis: out})
         if step.constant is not None and step.constant > 1 and plain:
             x = span(low, x, axis, start, out.size * step.constant, index.border, fill)
-            return layout.relabel(_strided(x, axis, step.constant), {axis: out})
+            return layout.relabel(strided(x, axis, step.constant), {axis: out})
         return _by_vector(low, x, axis, index, fill)
     if len(terms) == 2:
         return _window(low, x, axis, index, fill)
@@ -183,82 +107,6 @@ def _select(low: Lowering, x: Expr, axis: Axis, at: Size) -> Expr:
     return Expr("method", (x, literal(x.position(axis)), low.size(at)), ("select",), dims, x.dtype)
 
 
-def span(low: Lowering, x: Expr, axis: Axis, start: Size, length: Size, border: Borders, fill: Expr) -> Expr:
-    """`length` elements of an axis from `start` on, as the border says outside; of a trusted border, fewer where it ends."""
-    assert x.dims is not None
-    before, after = -start, start + length - axis.size
-    if before.constant == 0 and after.constant == 0:
-        return x
-    if border == "fill":
-        padded = _pad(low, x, axis, before, after, fill)
-        return _slice(low, padded, axis, start.largest(0), length, after.constant is not None and after.constant >= 0 and (
-            before.constant is not None and before.constant >= 0))
-    if border == "trust":
-        return _slice(low, x, axis, start, length, after.constant == 0 and before.constant == 0)
-    mode = {"edge": "replicate", "wrap": "circular"}.get(border)
-    rank = len(x.dims)
-    if mode and not x.is_leading and (sides := _sides(before, after)) is not None and (border == "edge" or max(sides) <= 1):
-        depth = next((m for m in (rank - 2, rank - 1) if rank - x.dims.index(axis) <= m <= 3), None)
-        if depth is not None:
-            pads = [0, 0] * depth
-            place = rank - 1 - x.dims.index(axis)
-            pads[2 * place:2 * place + 2] = sides
-            return Expr("pad", (x, *map(literal, pads)), (f', mode="{mode}"',), x.dims, x.dtype)
-    numbers = Expr("function", (low.size(start), low.size(start + length), Expr("keyword", (layout.name(low.device_text),), (
-        "device",))), ("torch.arange",), (axis,), "int")
-    return Expr("index_select", (x, _mapped(low, numbers, axis.size, border)), (x.position(axis),), x.dims, x.dtype)
-
-
-def _sides(before: Size, after: Size) -> list[int] | None:
-    if before.constant is None or after.constant is None or before.constant < 0 or after.constant < 0:
-        return None
-    return [before.constant, after.constant]
-
-
-def _pad(low: Lowering, x: Expr, axis: Axis, before: Size, after: Size, fill: Expr) -> Expr:
-    """x with the fill on both sides of an axis; a negative number of elements is none."""
-    assert x.dims is not None
-    before, after = before.largest(0), after.largest(0)
-    if before.constant == 0 and after.constant == 0:
-        return x
-    pads = [literal(0)] * 2 * (len(x.dims) - 1 - x.dims.index(axis)) + [low.size(before), low.size(after)]
-    is_zero = fill.op == "literal" and fill.params[0] == 0
-    value = Expr("keyword", (fill,), ("value",))
-    return Expr("pad", (x, *pads), ("",), x.dims, x.dtype) if is_zero else Expr(
-        "function", (x, Expr("tuple", tuple(pads)), value), ("F.pad",), x.dims, x.dtype)
-
-
-def pad_to(low: Lowering, x: Expr, axis: Axis, more: Size) -> Expr:
-    """An axis with so many zeros more at its end, or so many elements fewer."""
-    if more.constant is not None and more.constant < 0:
-        return _subscript(x, axis, f":{more.constant}")
-    return _pad(low, x, axis, Size.of(0), more, literal(0.0))
-
-
-def _slice(low: Lowering, x: Expr, axis: Axis, start: Size, length: Size, whole: bool) -> Expr:
-    """`x[:, start:start + length]`, which stops at the end."""
-    assert x.dims is not None
-    if whole and start.constant == 0:
-        return x
-    begin = "" if start.constant == 0 else _text(low, start)
-    return _subscript(x, axis, f"{begin}:{_text(low, start + length)}")
-
-
-def _text(low: Lowering, size: Size) -> str:
-    return str(low.size(size).params[0])
-
-
-def _subscript(x: Expr, axis: Axis, what: str) -> Expr:
-    assert x.dims is not None
-    at = x.dims.index(axis)
-    text = ", ".join(["...", what, *(":" * (len(x.dims) - 1 - at))]) if x.is_leading or at > 2 else ", ".join([*(":" * at), what])
-    return Expr("subscript", (x,), (text,), x.dims, x.dtype)
-
-
-def _strided(x: Expr, axis: Axis, step: int) -> Expr:
-    return _subscript(x, axis, f"::{step}")
-
-
 def _window(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> Expr | None:
     """x[axis = a*i + b*p + c] for two axes: a split where windows lie side by side, else overlapping views."""
     assert index.form is not None and x.dims is not None
@@ -275,78 +123,25 @@ def _window(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> Exp
     if step.constant is None or dilation.constant is None or step.constant < 1 or dilation.constant < 1:
         return None
     reach = dilation * (inner.size - 1) + 1
-    if index.border == "check":
+    if index.border == "check" or inner.size.constant is None:
         return None
     x = span(low, x, axis, start, step * (outer.size - 1) + reach, index.border, fill)
     dims: Dims = (*x.dims[:at], outer, *x.dims[at + 1:], inner)  # type: ignore[index]
     x = Expr("unfold", (x, low.size(reach), low.size(step)), (x.position(axis),), dims, x.dtype)
-    return x if dilation.constant == 1 else _strided(x, inner, dilation.constant)
-
-
-# ------------------------------------------------------------------------------------- index tensors
-def _vector(low: Lowering, form: Affine, order: Sequence[Axis]) -> Expr:
-    """An affine index as an int tensor over its axes, in this order."""
-    total: Expr | None = None
-    for axis in order:
-        if axis not in form.coefficients:
-            continue
-        if axis.name == LEADING and low.native:
-            raise NeedsFlat
-        term = layout.align(Expr("arange", (low.size(axis.size),), (low.device_text,), (axis,), "int"), order)
-        if form.coefficients[axis].constant != 1:
-            term = Expr("mul", (low.size(form.coefficients[axis]), term), (), term.dims, "int")
-        total = term if total is None else _sum(total, term)
-    constant = low.size(form.constant)
-    if total is None:
-        return low.as_tensor(constant)
-    if form.constant.constant == 0:
-        return total
-    if form.constant.constant is not None and form.constant.constant < 0:
-        return Expr("sub", (total, literal(-form.constant.constant)), (), total.dims, "int")
-    return Expr("add", (total, constant), (), total.dims, "int")
-
-
-def _sum(left: Expr, right: Expr) -> Expr:
-    from archc.codegen.torch.elementwise import broadcast
-
-    return Expr("add", (left, right), (), broadcast((left, right)), "int")
-
-
-def _mapped(low: Lowering, index: Expr, size: Size, border: Borders) -> Expr:
-    """An index tensor after its border: always inside, but for `check`, which is left to fail, and `fill`, which gives `size`."""
-    count = low.size(size)
-    if border == "trust":
-        return index
-    if border == "edge":
-        return Expr("clamp", (index, literal(0), low.size(size - 1)), (), index.dims, "int")
-    if border == "wrap":
-        return Expr("mod", (index, count), (), index.dims, "int")
-    if border == "check":
-        index = low.again(index, "index")
-        return Expr("where", (Expr("lt", (index, literal(0)), (), index.dims, "bool"), count, index), (), index.dims, "int")
-    if border == "fill":
-        index = low.again(index, "index")
-        low_ok = Expr("ge", (index, literal(0)), (), index.dims, "bool")
-        high_ok = Expr("lt", (index, count), (), index.dims, "bool")
-        return Expr("where", (Expr("and", (low_ok, high_ok), (), index.dims, "bool"), index, count), (), index.dims, "int")
-    period = low.size((size * 2 - 2).largest(1))
-    folded = low.again(Expr("mod", (index, period), (), index.dims, "int"), "index")
-    over = Expr("ge", (folded, count), (), index.dims, "bool")
-    back = Expr("sub", (period, folded), (), index.dims, "int")
-    return Expr("where", (over, back, folded), (), index.dims, "int")
+    return x if dilation.constant == 1 else strided(x, inner, dilation.constant)
 
 
 def _index_tensor(low: Lowering, index: Index, order: Sequence[Axis]) -> Expr:
     if index.form is not None:
-        return _vector(low, index.form, order)
+        return vector(low, index.form, order)
     return layout.align(layout.squeeze(low.as_tensor(low.value(index.node))), order)
 
 
 def _ready(low: Lowering, x: Expr, axis: Axis, index: Index, tensor: Expr, fill: Expr) -> tuple[Expr, Expr]:
     """The operand and the index so that the index lies inside: a border that fills adds one element of the fill at the end."""
     if index.border == "fill":
-        x = _pad(low, x, axis, Size.of(0), Size.of(1), fill)
-    return x, _mapped(low, tensor, index.size, index.border)
+        x = pad(low, x, axis, Size.of(0), Size.of(1), fill)
+    return x, mapped(low, tensor, index.size, index.border)
 
 
 def _by_vector(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> Expr | None:
@@ -355,12 +150,12 @@ def _by_vector(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> 
     order = tuple(index.form.coefficients)
     if len(order) > 1:
         return None
-    x, vector = _ready(low, x, axis, index, _vector(low, index.form, order), fill)
+    x, places = _ready(low, x, axis, index, vector(low, index.form, order), fill)
     if not order:
-        vector = Expr("view", (vector, literal(1)), (), (axis,), "int")
-        taken = Expr("index_select", (x, vector), (x.position(axis),), x.dims, x.dtype)
+        places = Expr("view", (places, literal(1)), (), (axis,), "int")
+        taken = Expr("index_select", (x, places), (x.position(axis),), x.dims, x.dtype)
         return Expr("squeeze", (taken,), (x.position(axis),), tuple(d for d in x.dims or () if d != axis), x.dtype)
-    return layout.relabel(Expr("index_select", (x, vector), (x.position(axis),), x.dims, x.dtype), {axis: order[0]})
+    return layout.relabel(Expr("index_select", (x, places), (x.position(axis),), x.dims, x.dtype), {axis: order[0]})
 
 
 def _gather(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> Expr | None:
@@ -400,7 +195,7 @@ def _along(low: Lowering, x: Expr, index: Index) -> Expr | None:
     if len(new) > 1 or not shared or (x.is_leading and any(a.name == LEADING for a in new)):
         return None
     border: Borders = "trust" if index.border == "check" else index.border
-    tensor = _mapped(low, layout.squeeze(low.value(index.node)), axis.size, border)
+    tensor = mapped(low, layout.squeeze(low.value(index.node)), axis.size, border)
     if new:
         tensor = layout.relabel(tensor, {next(iter(new)): axis})
         tensor = layout.permute(tensor, [dim for dim in x.dims if dim in tensor.axes])
@@ -437,7 +232,7 @@ def _general(low: Lowering, current: Node, x: Expr, found: Sequence[Index], fill
         tensors.append(tensor)
     for dim in shared:
         assert dim is not None
-        tensors.append(_vector(low, Affine({dim: Size.of(1)}, Size.of(0)), free))
+        tensors.append(vector(low, Affine({dim: Size.of(1)}, Size.of(0)), free))
     return _indexed(x, (*axes, *shared), tensors, free)
 
 
@@ -492,10 +287,10 @@ def accumulate(low: Lowering, current: Node) -> Expr:
     rest = tuple(axis for axis in sorted(v.axes | attrs.keep, key=lambda a: a.name) if axis not in free and axis in attrs.keep)
     v = layout.expand(v, (*free, *rest), low.size)
     shared = tuple(axis for axis in free if axis in attrs.keep)
-    tensors = [_vector(low, Affine({axis: Size.of(1)}, Size.of(0)), free) for axis in shared]
+    tensors = [vector(low, Affine({axis: Size.of(1)}, Size.of(0)), free) for axis in shared]
     sizes = [low.size(axis.size) for axis in shared]
     for index in found:
-        tensors.append(_mapped(low, _index_tensor(low, index, free), index.size, index.border))
+        tensors.append(mapped(low, _index_tensor(low, index, free), index.size, index.border))
         sizes.append(low.size(index.size + 1 if index.border == "fill" else index.size))
     sizes += [low.size(axis.size) for axis in rest]
     targets = tuple(index.axes[0] for index in found)
@@ -505,5 +300,5 @@ def accumulate(low: Lowering, current: Node) -> Expr:
     done = Expr("index_put", (zeros, v, Expr("tuple", tuple(tensors))), (), dims, v.dtype)
     for index in found:
         if index.border == "fill":
-            done = _slice(low, done, index.axes[0], Size.of(0), index.size, False)
+            done = cut(low, done, index.axes[0], Size.of(0), index.size, False)
     return done
