@@ -97,6 +97,8 @@ class Lowering:
         text = value.spell(self.symbol).replace("*", " * ")
         many, factors = len(value.terms) > 1, sum(len(m) + (abs(c) != 1) for m, c in value.terms)
         op = "size_sum" if many else "size_product" if factors > 1 or text.startswith("-") else "name"
+        if op == "name" and text.startswith("("):
+            op, text = "size_product", text[1:-1]  # a quotient alone brings brackets that only some places need
         return Expr(op, (), (text,), None, "int")
 
     def infer(self, axis: Axis) -> bool:
