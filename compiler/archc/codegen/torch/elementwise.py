@@ -92,6 +92,8 @@ def fits(args: Sequence[Expr]) -> bool:
 
 
 def general(low: Lowering, current: Node) -> Expr:
+    if current.op == "mul" and low.operands(current) != current.args:
+        return _over_root(low, current)
     args = [low.value(arg) for arg in current.args]
     if all(arg.is_host for arg in args):
         if current.op in HOST and (low.scope.constructing or not _may_raise(current)):
@@ -101,11 +103,6 @@ def general(low: Lowering, current: Node) -> Expr:
                 args = [args[0], Expr("maximum", (args[1], literal(1)), (), None, args[1].dtype)]
             return Expr(current.op, tuple(args), (), None, current.type.dtype)
         args = [low.as_tensor(args[0]), *args[1:]]
-    if current.op == "mul":
-        for place, arg in enumerate(current.args):
-            if arg.op == "rsqrt" and low.value(arg.args[0]).is_host and _not_negative(arg.args[0]):
-                root = Expr("sqrt", (low.value(arg.args[0]),), (), None, "float")
-                return make(low, current, "div", [args[1 - place], root], current.type.dtype)
     if len(args) == 2 and current.op in ("and", "or"):
         args = [low.as_tensor(arg) for arg in args]
     if all(arg.is_host for arg in args[:1]) and len(args) == 1:
@@ -113,6 +110,19 @@ def general(low: Lowering, current: Node) -> Expr:
     if current.op == "floordiv" and current.type.dtype == "float":
         return make(low, current, "floor_of_quotient", [low.as_tensor(args[0]), args[1]], "float")
     return make(low, current, current.op, args, current.type.dtype)
+
+
+def _over_root(low: Lowering, current: Node) -> Expr:
+    """x / number ** 0.5; a number that may be negative stays a tensor, whose root is nan."""
+    operands = low.operands(current)
+    place = next(i for i in (1, 0) if operands[i] is not current.args[i])
+    x, number = low.value(operands[1 - place]), low.value(operands[place])
+    if not low.scope.constructing and not _not_negative(operands[place]):
+        number = low.as_tensor(number)
+    root = Expr("sqrt", (number,), (), number.dims, "float")
+    if x.is_host and (low.scope.constructing or _positive(operands[place])):
+        return Expr("div", (x, root), (), None, "float")
+    return make(low, current, "div", [low.as_tensor(x), root], current.type.dtype)
 
 
 def _may_raise(current: Node) -> bool:

@@ -17,6 +17,7 @@ from archc.codegen.torch.form import Assign, Expr, Statement, walk
 from archc.codegen.torch.layout import literal, merge, name
 from archc.codegen.torch.names import Names, python_name
 from archc.codegen.torch.print import expression
+from archc.codegen.torch.spelling import HOST
 from archc.ir.graph import Call, Graph, Library, Member, Node, topological, users
 
 _VIEWS = frozenset({"unflatten", "unsqueeze", "view", "transpose", "matrix_transpose", "permute", "as", "squeeze"})
@@ -110,6 +111,22 @@ class Lowering:
         if self.scope.lead is None:
             self.scope.lead = self.scope.names.shared("lead")
         return name(self.scope.lead, None, "int")
+
+    def operands(self, current: Node) -> tuple[Node, ...]:
+        """The operands that become code: x * rsqrt(number) is written x / number ** 0.5."""
+        if current.op != "mul":
+            return current.args
+        return tuple(arg.args[0] if arg.op == "rsqrt" and self.is_number(arg) else arg for arg in current.args)
+
+    def is_number(self, current: Node) -> bool:
+        """Whether a value is a number of the host: constants, sizes and the constructor's numbers."""
+        if current.axes or current.op == "random":
+            return False
+        if current.op == "input":
+            return str(current.attrs) in self.ports and self.ports[str(current.attrs)].role == "number"
+        if current.op in ("const", "size"):
+            return True
+        return bool(current.args) and current.op in HOST and all(map(self.is_number, current.args))
 
     def is_data(self, current: Node) -> bool:
         """Whether a value depends on an input of the method."""
@@ -223,7 +240,7 @@ class Lowering:
             if ready:
                 yield current
                 continue
-            args = needs(current) if current.op == "read" else current.args
+            args = needs(current) if current.op == "read" else self.operands(current)
             stack.append((current, True))
             stack.extend((arg, False) for arg in reversed(args))
 
@@ -317,6 +334,10 @@ def _wishes(graph: Graph) -> dict[Node, tuple[Axis, ...]]:
             natural[current] = layouts[current]
         elif not current.args:
             natural[current] = None if current.axes else ()
+        elif isinstance(current.attrs, Library) and current.attrs.kind == "contract" and natural[current.args[0]]:
+            both = dict.fromkeys(axis for arg in current.args[:2] for axis in natural[arg] or ())
+            rest = sorted(current.axes - both.keys(), key=lambda axis: axis.name)
+            natural[current] = (*(axis for axis in both if axis in current.axes), *rest)
         else:
             rigid = [found for arg in current.args if (found := natural.get(arg)) is not None]
             merged = [axis for axis in merge(rigid) if axis in current.axes]

@@ -31,9 +31,7 @@ def contract(low: Lowering, current: Node) -> Expr:
             first, second = second, first
         return _linear(low, first, second, over, bias)
     elif not _leads_only(first, second, batch):
-        found = _batched(low, first, second, over, batch)
-        if found is not None:
-            return found
+        return _batched(low, first, second, over, batch)
     return _einsum(low, current, first, second, over, batch)
 
 
@@ -109,20 +107,19 @@ def _parted(low: Lowering, x: Expr, whole: Axis, parts: Sequence[Axis]) -> Expr:
     return layout.unflatten(x, whole, parts, low.size, lambda _: False)
 
 
-def _batched(low: Lowering, x: Expr, y: Expr, over: frozenset[Axis], batch: frozenset[Axis]) -> Expr | None:
-    """Shared axes are kept: matmul over batches [b.., m, k] and [b.., k, n], where each side has one m, n and k."""
-    rows, columns = _kept(x, x.axes - over - batch), _kept(y, y.axes - over - batch)
-    if len(over) != 1 or len(rows) > 1 or len(columns) > 1:
-        return None
-    (inner,) = over
-    outer = _kept(x, batch)
-    outer.sort(key=lambda axis: axis.name != LEADING)
-    x = layout.permute(x, (*outer, *rows, inner))
-    y = layout.permute(y, (*outer, inner, *columns))
-    x = x if rows else layout.insert(x, (*outer, None, inner))
-    y = y if columns else layout.insert(y, (*outer, inner, None))
-    dims: Dims = (*outer, rows[0] if rows else None, columns[0] if columns else None)
-    return layout.squeeze(Expr("matmul", (x, y), (), dims, "float"))
+def _batched(low: Lowering, x: Expr, y: Expr, over: frozenset[Axis], batch: frozenset[Axis]) -> Expr:
+    """Shared axes are kept: matmul over batches [b.., m, k] and [b.., k, n]; several m, n or k are flattened to one."""
+    rows, columns, inner = _kept(x, x.axes - over - batch), _kept(y, y.axes - over - batch), _kept(x, over)
+    outer = sorted(_kept(x, batch), key=lambda axis: axis.name != LEADING)
+    x, row = _joined(layout.permute(x, (*outer, *rows, *inner)), rows)
+    x, whole = _joined(x, inner)
+    y, column = _joined(layout.permute(y, (*outer, *inner, *columns)), columns)
+    y, _ = _joined(y, inner, whole)
+    x = x if rows else layout.insert(x, (*outer, None, whole))
+    y = y if columns else layout.insert(y, (*outer, whole, None))
+    dims: Dims = (*outer, row if rows else None, column if columns else None)
+    done = layout.squeeze(Expr("matmul", (x, y), (), dims, "float"))
+    return _parted(low, _parted(low, done, row, rows), column, columns)
 
 
 def _einsum(low: Lowering, current: Node, x: Expr, y: Expr, over: frozenset[Axis], batch: frozenset[Axis]) -> Expr:
