@@ -35,7 +35,10 @@ class LayerFrame(Frame):
         self.children: dict[str, Value] = {}
         self.initialise = False
         self.absent: frozenset[str] = frozenset()
-        self.always = overrides.always(self.layer)
+        known = context.registry.always if context.registry else {}
+        if id(self.layer) not in known:
+            known[id(self.layer)] = overrides.always(self.layer)
+        self.always = known[id(self.layer)]
         self.values.update({m.name.name: FnRef(declared, m, self) for m in self.layer.methods if m.name.name != "forward"})
 
 

@@ -28,6 +28,7 @@ class Registry:
         self.units: dict[str, Unit | None] = {}
         self.open: list[str] = []
         self.splits: dict[int, axis_rules.Splits] = {}  # by declaration, as found once
+        self.always: dict[int, dict[str, frozenset[str]]] = {}  # the same of `overrides.always`
 
     def unit(self, of: LayerClass, statics: Mapping[str, Value], absent: frozenset[str] = frozenset()) -> Unit | None:
         """The unit of a layer with its static choices; without the params in `absent`, which every call supplies."""

@@ -6,7 +6,6 @@ Every node carries `span`. The tree holds what was written and nothing of what i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Literal, Union
 
@@ -447,15 +446,24 @@ Node = Union[
 ]
 
 
-def children(node: object) -> Iterator[object]:
+_FIELDS: dict[type, tuple[str, ...]] = {}  # of each kind of node, the fields that may hold nodes
+
+
+def children(node: object) -> list[object]:
     """The nodes directly below a node, in the order of its fields."""
+    kind = type(node)
+    names = _FIELDS.get(kind)
+    if names is None:
+        names = _FIELDS[kind] = tuple(field.name for field in fields(node) if field.name != "span")  # type: ignore[arg-type]
+    found: list[object] = []
+    for name in names:
+        _collect(getattr(node, name), found)
+    return found
 
-    def unpack(value: object) -> Iterator[object]:
-        if isinstance(value, tuple):
-            for item in value:
-                yield from unpack(item)
-        elif hasattr(value, "__dataclass_fields__") and not isinstance(value, Span):
-            yield value
 
-    for field in fields(node):  # type: ignore[arg-type]
-        yield from unpack(getattr(node, field.name))
+def _collect(value: object, found: list[object]) -> None:
+    if isinstance(value, tuple):
+        for item in value:
+            _collect(item, found)
+    elif hasattr(value, "__dataclass_fields__") and not isinstance(value, Span):
+        found.append(value)
