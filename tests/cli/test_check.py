@@ -111,3 +111,8 @@ def test_ir_of_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert cli.main(["ir", "std.norm", "--layer", "RMSNrm"]) == 1
     err = capsys.readouterr().err
     assert "RMSNorm" in err and "Traceback" not in err
+
+
+def test_ir_of_a_method_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["ir", "std.norm", "--layer", "RMSNorm", "--method", "backward"]) == 2
+    assert capsys.readouterr().err == "archc: RMSNorm has no method 'backward'; it has forward\n"

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from archc.cli.main import UsageError
 from archc.cli.values import add_static, pairs
+from archc.ir.graph import Graph
 from archc.passes.base import Pass
 
 EXAMPLES = """examples:
@@ -34,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from archc import api, pipelines
+    from archc import pipelines
     from archc.ir.text import write
     from archc.passes import base
 
@@ -43,8 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if options.file is None:
         raise UsageError("say which FILE to read, or give --list")
     passes = _chosen(options)
-    graph = api.graph(options.file, _layer(options), method=options.method, mode=options.mode,
-                      static=pairs(options.static, "--set"))
+    graph = _graph(options)
     texts = [("the source", write(graph))]
     base.run(graph, passes, after=lambda step: texts.append((step.done.name, write(step.after))))
     if not options.diff:
@@ -93,13 +93,18 @@ def _known(name: str, names: list[str]) -> str:
     raise UsageError(f"there is no pass '{name}' to run here; {hint} (archc ir --list)")
 
 
-def _layer(options: argparse.Namespace) -> str:
-    """The layer asked for, or the file's only one."""
+def _graph(options: argparse.Namespace) -> Graph:
+    """A method of the layer asked for, or of the file's only one, with sub-layers inlined."""
     from archc import api
+    from archc.ir.lower import lower_graph
 
-    if options.layer is not None:
-        return str(options.layer)
-    names = [declared.name for declared in api.open_program(options.file).layers]
-    if len(names) != 1:
+    program = api.open_program(options.file)
+    names = [declared.name for declared in program.layers]
+    if options.layer is None and len(names) != 1:
         raise UsageError(f"say which layer of '{options.file}': --layer NAME, one of {', '.join(names) or 'none'}")
-    return names[0]
+    unit = api.unit(program, options.layer or names[0], pairs(options.static, "--set"))
+    methods = [method.name for method in unit.methods]
+    if options.method not in methods:
+        raise UsageError(f"{unit.name} has no method '{options.method}'; it has {', '.join(methods)}")
+    with api.guarded(options.file):
+        return lower_graph(unit, options.method, options.mode)
