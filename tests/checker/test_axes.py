@@ -128,6 +128,18 @@ def test_axes_one_after_the_other() -> None:
     np.testing.assert_allclose(got, np.concatenate([x, y], axis=1))
 
 
+def test_running_sums_and_order_along_one_axis() -> None:
+    x = normal(3, 6)
+    np.testing.assert_allclose(run(one("return cumsum[t](x)", "x[n, t]", "[n, t]"), {"x": x}), np.cumsum(x, 1))
+    np.testing.assert_allclose(run(one("return sort[t](x)", "x[n, t]", "[n, t]"), {"x": x}), np.sort(x, 1))
+    body = "axis j = 2\n        best, places = top_k[t = j](x)\n        return best + places"
+    got = run(one(body, "x[n, t]", "[n, j = 2]"), {"x": x})
+    order = np.argsort(-x, 1)[:, :2]
+    np.testing.assert_allclose(got, np.take_along_axis(x, order, 1) + order)
+    assert codes(one("return cumsum[n, t](x)", "x[n, t]", "[n, t]")) == ["one-axis"]
+    assert codes(one("return sort[n, t](x)", "x[n, t]", "[n, t]")) == ["one-axis"]
+
+
 def test_sizes_are_integers_and_axes_are_indices() -> None:
     x = normal(2, 5)
     got = run(one("return sum[t](x * t) / |t| + max(|n| - 7, 1)", "x[n, t]", "[n]"), {"x": x})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archc.checker.sizes import Size
-from archc.checker.typed import Apply, AxisIndex, Const, Expand, ReadAt, SizeValue, Step, Term
+from archc.checker.typed import Apply, AxisIndex, Const, Expand, ReadAt, Reduction, SizeValue, Step, Term
 
 Interval = tuple[Size, Size]  # lowest and highest value, both reached or not
 
@@ -16,6 +16,9 @@ def interval(term: Term) -> Interval | None:
         return term.size, term.size
     if isinstance(term, (AxisIndex, Step)):
         return Size.of(0), term.axis.size - 1
+    if isinstance(term, Reduction) and term.op in ("argmax", "argsort"):
+        (axis,) = term.over
+        return Size.of(0), axis.size - 1
     if isinstance(term, Expand):
         return interval(term.arg)
     if isinstance(term, ReadAt):

@@ -13,7 +13,7 @@ from archc.checker.sizes import Size
 from archc.checker.terms import apply, as_term, axis_index, const, describe, expand, is_term
 from archc.checker.typed import Draw, MemberCall, ReadAt, Reduction, Term
 from archc.checker.types import Axis, Type
-from archc.checker.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, LayerClass, OpRef, SizeVal, Value
+from archc.checker.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, LayerClass, OpRef, SizeVal, Value, chain_size
 from archc.diagnostics import codes
 from archc.ops.table import LANGUAGE_NAMES, OPS
 from archc.syntax import tree
@@ -127,7 +127,7 @@ def reduce(row: str, items: Items, arg: Term, span: Span, frame: Frame) -> Term:
             found=frame.show(arg.type),
             name=op.language or row,
         )
-    if row == "argmax" and len(over) != 1:
+    if op.one_axis and len(over) != 1:
         frame.fail(codes.ONE_AXIS, span, name=row)
     dtype = op.result(("float" if op.dtypes[0] == "f" else arg.type.dtype,))
     axes = arg.type.axes - over if op.form == "reduce" else arg.type.axes
@@ -147,6 +147,8 @@ def _builtin(name: str, items: Items, expr: tree.Call, frame: Frame) -> Value:
         return tuple(values)
     if name == "dropout":
         return _dropout(expr, frame)
+    if name in ("sort", "top_k"):
+        return _ordered(name, items, expr, frame)
     return _cat(items, expr, frame)
 
 
@@ -164,6 +166,33 @@ def _dropout(expr: tree.Call, frame: Frame) -> Value:
     axes = context.in_order(x.type.axes)
     mask = Draw("bernoulli", (keep,), axes, context.draw(), Type("float", x.type.axes), expr.span)
     return apply("div", [apply("mul", [x, mask], expr.span, frame), keep], expr.span, frame)
+
+
+def _ordered(name: str, items: Items, expr: tree.Call, frame: Frame) -> Value:
+    """`sort[k](x)`: rising along k. `top_k[k = j](x)`: the |j| largest, falling along j, and their indices along k.
+
+    Both read x at the indices of `argsort`, so their derivatives are those of a read.
+    """
+    if len(items) != 1 or items[0].border is not None or (items[0].value is None) != (name == "sort"):
+        frame.fail(codes.ONE_AXIS, expr.span, name=name)
+    if len(expr.arguments) != 1 or expr.arguments[0].name is not None:
+        frame.fail(codes.WRONG_ARGUMENT_COUNT, expr.span, name=name, expected=1, found=len(expr.arguments))
+    x, span = expressions.term(expr.arguments[0].value, frame), expr.span
+    key = x if name == "sort" else apply("neg", [x], span, frame)
+    order = reduce("argsort", [replace(items[0], value=None)], key, span, frame)
+    (axis,) = frame.chain(items[0].axis)
+    if name == "sort":
+        return ReadAt(x, ((axis, order, "trust"),), None, x.type, span)
+    assert items[0].value is not None
+    target = expressions.evaluate(items[0].value, frame)
+    if not isinstance(target, AxisRef):
+        frame.fail(codes.BINDING_NOT_AXIS, items[0].span, name=items[0].axis.name)
+    size = chain_size(target.chain)
+    frame.require_at_least(axis.size, size, span, f"the top {size} of an axis of size {axis.size} are asked for")
+    index = axis_index(target.chain, span)
+    axes = (x.type.axes - {axis}) | index.type.axes
+    places = ReadAt(order, ((axis, index, "trust"),), None, Type("int", axes), span)
+    return (ReadAt(x, ((axis, places, "trust"),), None, Type(x.type.dtype, axes), span), places)
 
 
 def _cat(items: Items, expr: tree.Call, frame: Frame) -> Value:

@@ -176,7 +176,7 @@ def _prove(index: Term, size: Size, policy: Policy, item: tree.BracketItem, fram
     below, above = (-low).constant, (high - size).constant
     if (below is not None and below > 0) or (above is not None and above >= 0):
         frame.fail(codes.INDEX_OUTSIDE, item.span, name=name, size=size, low=low, high=high)
-    message = f"the index of {name} must stay inside it"
+    message = f"axis {name} of size {size} is indexed from {low} to {high}"
     if not inside_low:
         frame.require_at_least(low, Size.of(0), item.span, message)
     if not inside_high:

@@ -356,7 +356,8 @@ STATIC_MISSING = declare(
     "static-missing", "A static parameter without a default is not set", title="'{layer}' needs a value for '{name}'",
     here="has no default", hint="set it: --set {name}=..., or {name}=... in archc.load",
 )
-OVERRIDE_TARGET = declare("override-target", "Params are supplied to something that has none", title="'with' supplies the params of a sub-layer, and this is {what}",
+OVERRIDE_TARGET = declare("override-target", "Params are supplied to something that has none",
+                          title="'with' supplies the params of a sub-layer, and this is {what}",
                           here="has no params")
 SCAN_SPLIT = declare(
     "scan-split", "A split axis is scanned", title="'{name}' is split, and a loop runs along one axis", here="in this loop",

@@ -33,6 +33,7 @@ class Op:
 
     `form`: elementwise; reduce, which takes the axes away; normalise, which keeps them.
     `language`: the name in `.arch` where it differs; "" if the operation has a symbol or cannot be written.
+    `one_axis`: it goes along exactly one axis, because its order counts.
     `domain`: where the derivative row holds and random tests may draw from.
     """
 
@@ -47,6 +48,7 @@ class Op:
     cost: Cost = Cost()
     domain: tuple[float, float] = (-10.0, 10.0)
     commutes: bool = False
+    one_axis: bool = False
 
     @property
     def arity(self) -> int:
@@ -162,7 +164,7 @@ op("min", "reduce", "nn", "smallest; equal smallest ones share the derivative; a
    jvp="sum[k](where(x == out, dx, 0)) / float(sum[k](count(x == out)))")
 op("any", "reduce", "bb", "true if any is; false over nothing")
 op("all", "reduce", "bb", "true if all are; true over nothing")
-op("argmax", "reduce", "ni", "index of the largest along one axis; the first where several are equal")
+op("argmax", "reduce", "ni", "index of the largest along one axis; the first where several are equal", one_axis=True)
 op("mean", "reduce", "ff", "arithmetic mean; nan over nothing", value="sum[k](x) / |k|", jvp="mean[k](dx)")
 op("var", "reduce", "ff", "variance, divided by the number of elements, in two passes", value="mean[k]((x - mean[k](x)) ^ 2)",
    jvp="2 * mean[k]((x - mean[k](x)) * dx)", cost=Cost(3))
@@ -170,7 +172,7 @@ op("std", "reduce", "ff", "square root of the variance; derivative 0 where all a
    jvp="mean[k]((x - mean[k](x)) * dx) / positive(out)")
 op("logsumexp", "reduce", "ff", "log of the sum of exponentials; -inf where all are -inf", cost=Cost(3, 1),
    value="log(sum[k](exp(x - finite_max[k](x)))) + finite_max[k](x)", jvp="sum[k](softmax[k](x) * dx)")
-op("finite_max", "reduce", "ff", "largest, or 0 where it is infinite: a shift that never makes nan; has no derivative", language="",
+op("finite_max", "reduce", "ff", "largest, or 0 where it is infinite: a shift that never makes nan; no derivative", language="",
    value="detach(where(isfinite(max[k](x)), max[k](x), 0))")
 
 # Over axes: these keep them.
@@ -181,6 +183,9 @@ elementwise("positive", "ff", "x, or 1 where x is 0: a divisor that never makes 
             grad={"x": "1"})
 op("log_softmax", "normalise", "ff", "log of softmax without underflow", cost=Cost(4, 1),
    value="x - logsumexp[k](x)", jvp="dx - sum[k](softmax[k](x) * dx)")
+
+op("cumsum", "normalise", "nn", "running sum along one axis, the element itself included", jvp="cumsum[k](dx)", one_axis=True)
+op("argsort", "normalise", "ni", "the indices that put one axis in rising order; equal ones keep their order", one_axis=True)
 
 LANGUAGE_NAMES: dict[tuple[str, bool], str] = {
     (row.language or name, row.form != "elementwise"): name for name, row in OPS.items() if row.language != ""

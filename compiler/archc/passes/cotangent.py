@@ -22,7 +22,7 @@ TAME = frozenset({
     "input", "const", "size", "iota", "neg", "add", "sub", "mul", "ipow", "maximum", "minimum", "where", "detach", "to_float",
     "to_int", "bool_to_int", "abs", "sign", "floor", "ceil", "round", "sin", "cos", "atan", "tanh", "erf", "sigmoid", "relu",
     "silu", "gelu", "softplus", "softmax", "sum", "mean", "var", "expand", "eq", "ne", "lt", "le", "gt", "ge", "and", "or",
-    "not", "isfinite", "isnan", "any", "all", "argmax", "random", "read", "accumulate",
+    "not", "isfinite", "isnan", "any", "all", "argmax", "argsort", "random", "read", "accumulate",
 })
 
 

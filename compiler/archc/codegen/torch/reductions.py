@@ -33,8 +33,6 @@ def reduce(low: Lowering, current: Node) -> Expr:
         return x if op not in ("var", "std") else Expr("function", (x,), ("torch.zeros_like",), x.dims, x.dtype)
     if op == "prod":
         return _product(x, over)
-    if op == "argmax" and len(over) > 1:
-        raise AssertionError("argmax goes along one axis")
     keep = _kept(low, current, over, x)
     dims: Dims = tuple(None if dim in over else dim for dim in x.dims) if keep else tuple(d for d in x.dims if d not in over)
     places = layout.positions(x, over)
@@ -78,7 +76,7 @@ def normalise(low: Lowering, current: Node) -> Expr:
     assert x.dims is not None
     if len(over) == 1:
         (axis,) = over
-        return Expr(op, (x,), (x.position(axis),), x.dims, "float")
+        return Expr(op, (x,), (x.position(axis),), x.dims, OPS[op].result((x.dtype,)))
     x = layout.squeeze(x)
     assert x.dims is not None
     inner = [dim for dim in x.dims if dim in over]

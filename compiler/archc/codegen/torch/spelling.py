@@ -146,6 +146,8 @@ REDUCTIONS = {
     "logsumexp": Spelled("torch.logsumexp({0}, {p0}{p1})"),
     "softmax": Spelled("torch.softmax({0}, {p0})"),
     "log_softmax": Spelled("torch.log_softmax({0}, {p0})"),
+    "cumsum": Spelled("{0}.cumsum({p0})"),
+    "argsort": Spelled("{0}.argsort(dim={p0}, stable=True)"),
 }
 """Rows over axes: the dimensions, then `, keepdim=True` or nothing."""
 

@@ -17,7 +17,7 @@ def verify(node: Node) -> None:
     assert isinstance(node.attrs, frozenset)
     x = node.args[0]
     demand(node.attrs <= x.axes, f"{node.op} goes over axes that its operand lacks")
-    demand(node.op != "argmax" or len(node.attrs) == 1, "argmax goes over one axis")
+    demand(not row.one_axis or len(node.attrs) == 1, f"{node.op} goes along one axis")
     demand(x.type.dtype in _ALLOWED[row.dtypes[0]], f"{node.op} takes no {x.type.dtype}")
     wanted = row.result((x.type.dtype,))
     demand(node.type.dtype == wanted, f"{node.op} gives {wanted} here, not {node.type.dtype}")

@@ -44,6 +44,12 @@ def _others(x: Node, over: frozenset[Axis], run: Run) -> Node:
     return build.reduce("prod", build.apply("where", same, build.const(1.0), build.rename(x, twins)), twins.values())
 
 
+def reverse(x: Node, axis: Axis) -> Node:
+    """The elements along an axis from the last to the first."""
+    last = build.size(axis.size - 1)
+    return build.read(x, {axis: (build.apply("sub", last, build.iota(axis)), "trust")})
+
+
 def transpose(node: Node, linear: Callable[[Node], bool], ct: Cotangent, run: Run) -> Parts:
     """The same cotangent for every element that was summed: it lacks the axes."""
     if node.op == "sum":
@@ -51,5 +57,10 @@ def transpose(node: Node, linear: Callable[[Node], bool], ct: Cotangent, run: Ru
     elif node.op == "mean":
         count = build.apply("to_float", build.count_of(node.attrs))  # type: ignore[arg-type]
         yield node.args[0], scale(ct, build.apply("div", build.const(1.0), count), run.facts)
+    elif node.op == "cumsum":
+        # The running sum from the other end.
+        (axis,) = node.attrs  # type: ignore[misc]
+        whole = build.expand(ct.value, {axis})
+        yield node.args[0], Cotangent(reverse(build.reduce("cumsum", reverse(whole, axis), {axis}), axis))
     else:
         raise NotLinear(node)
