@@ -18,7 +18,7 @@ from archc.codegen.torch.layout import literal, merge, name
 from archc.codegen.torch.names import Names, python_name
 from archc.codegen.torch.print import expression
 from archc.codegen.torch.spelling import HOST
-from archc.ir.graph import Call, Graph, Library, Member, Node, topological, users
+from archc.ir.graph import Call, Graph, Library, Member, Node, Read, topological, users
 
 _VIEWS = frozenset({"unflatten", "unsqueeze", "view", "transpose", "matrix_transpose", "permute", "as", "squeeze"})
 LONGEST = 100  # an expression longer than this is given a name
@@ -65,6 +65,7 @@ class Lowering:
         self.block: list[Statement] = []
         self.results: dict[Node, list[Expr]] = {}  # of calls that give several
         self.data: dict[Node, bool] = {}
+        self.unbound: dict[tuple[Node, Axis], list[Expr]] = {}  # the elements of an axis that reads take apart
         self.statistics: dict[tuple[Node, frozenset[Axis]], dict[str, Expr]] = {}  # what kernels gave besides, without derivative
         self.storing = False  # whether buffers are being stored, without derivative
         self.calls: dict[Node, Call] = {}  # functions with a derivative of their own, as they are called
@@ -334,12 +335,18 @@ def _wishes(graph: Graph) -> dict[Node, tuple[Axis, ...]]:
             natural[current] = layouts[current]
         elif not current.args:
             natural[current] = None if current.axes else ()
+        elif current.op == "item" and isinstance(current.args[0].attrs, Member):
+            natural[current] = flat(current.args[0].attrs.results[int(str(current.attrs))])
         elif isinstance(current.attrs, Library) and current.attrs.kind == "contract" and natural[current.args[0]]:
             both = dict.fromkeys(axis for arg in current.args[:2] for axis in natural[arg] or ())
             rest = sorted(current.axes - both.keys(), key=lambda axis: axis.name)
             natural[current] = (*(axis for axis in both if axis in current.axes), *rest)
         else:
             rigid = [found for arg in current.args if (found := natural.get(arg)) is not None]
+            if isinstance(current.attrs, Read) and rigid:
+                new = {at.axis: index.attrs for at, index in zip(current.attrs.at, current.args[1:], strict=False)
+                       if isinstance(index.attrs, Axis)}
+                rigid[0] = tuple(new.get(axis, axis) for axis in rigid[0])
             merged = [axis for axis in merge(rigid) if axis in current.axes]
             rest = sorted(current.axes - frozenset(merged), key=lambda axis: axis.name)
             natural[current] = (*merged, *rest) if merged or not current.axes else None

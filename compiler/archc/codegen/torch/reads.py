@@ -10,12 +10,12 @@ from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis
 from archc.codegen.torch import layout
 from archc.codegen.torch.affine import Affine, affine, same
-from archc.codegen.torch.form import Dims, Expr
+from archc.codegen.torch.form import Assign, Dims, Expr
 from archc.codegen.torch.indices import Index, indices, mapped, vector
 from archc.codegen.torch.layout import literal
 from archc.codegen.torch.lower import Lowering, NeedsFlat
 from archc.codegen.torch.spans import cut, pad, span, strided
-from archc.ir.graph import Accumulate, Borders, Node
+from archc.ir.graph import Accumulate, Borders, Node, Read
 
 
 def read(low: Lowering, current: Node) -> Expr:
@@ -27,6 +27,7 @@ def read(low: Lowering, current: Node) -> Expr:
     renames = _renames(found)
     if renames is not None:
         return layout.relabel(x, renames)
+    x, found = _unbound(low, current.args[0], x, found)
     rest: list[Index] = []
     taken = frozenset[Axis]()
     for index in found:
@@ -40,6 +41,30 @@ def read(low: Lowering, current: Node) -> Expr:
     if len(rest) == 1 and (along := _along(low, x, rest[0])) is not None:
         return along
     return _general(low, current, x, rest, fill) if rest else x
+
+
+def _unbound(low: Lowering, source: Node, x: Expr, found: list[Index]) -> tuple[Expr, list[Index]]:
+    """Elements of one axis that several reads take, `q, k, v = y.unbind(-3)`: its derivative is one stack, not a sum of zeros."""
+    for index in found:
+        if index.form is None or index.form.coefficients or len(index.axes) > 1:
+            continue
+        place, axis, count = index.form.constant.constant, index.axes[0], index.size.constant
+        if place is None or count is None or not 0 <= place < count <= 8:
+            continue
+        key = (source, axis)
+        if key not in low.unbound:
+            taken = {other.args[1 + i].attrs for other in low.readers[source] if isinstance(other.attrs, Read)
+                     for i, at in enumerate(other.attrs.at) if at.axis == axis and other.args[1 + i].op == "const"}
+            if len(taken) < max(2, count - 1):
+                continue
+            x = low.again(x, "whole")
+            names = [low.scope.names.fresh(f"{str(x.params[0]).rsplit('.', 1)[-1]}_{i}") for i in range(count)]
+            parts = Expr("method", (x, literal(x.position(axis))), ("unbind",), None)
+            low.block.append(Assign(tuple(names), parts))
+            dims = tuple(dim for dim in x.dims or () if dim != axis)
+            low.unbound[key] = [layout.name(text, dims, x.dtype) for text in names]
+        return low.unbound[key][place], [other for other in found if other is not index]
+    return x, found
 
 
 def _renames(found: Sequence[Index]) -> dict[Axis, Axis] | None:
