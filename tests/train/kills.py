@@ -32,7 +32,7 @@ def attempt(folder: Path, data: str, save_every: float = 0.0) -> None:
         runs.train(runs.prepare(wanted, network), folder, save_every, say=lambda text: None)
     else:
         prepared = runs.prepare(settings(data), network)
-        runs.train(prepared, runs.begin(prepared.settings, folder), save_every, say=lambda text: None)
+        runs.train(prepared, runs.begin(prepared, folder), save_every, say=lambda text: None)
 
 
 def main(folder: Path, data: str, seed: int) -> None:

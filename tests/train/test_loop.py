@@ -42,7 +42,8 @@ def settings(data: str, **more: Any) -> Settings:
 
 
 def go(wanted: Settings, folder: Path, make: Any = network, save_every: float = 10.0) -> runs.Outcome:
-    return runs.train(runs.prepare(wanted, make), runs.begin(wanted, folder), save_every, say=lambda text: None)
+    prepared = runs.prepare(wanted, make)
+    return runs.train(prepared, runs.begin(prepared, folder), save_every, say=lambda text: None)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -72,7 +73,7 @@ def test_equal_settings_give_equal_curves_and_a_stop_changes_nothing(blobs: str,
     for name in ("a", "b"):
         go(wanted, tmp_path / name)
     prepared = runs.prepare(wanted, network)
-    folder = runs.begin(wanted, tmp_path / "c")
+    folder = runs.begin(prepared, tmp_path / "c")
     job = loop.Job(prepared.built.module, prepared.built.loss.function, prepared.built.penalty, prepared.built.shape,
                    prepared.parts, "classes", wanted, folder)
     from archc.train.progress import Plain
@@ -99,7 +100,8 @@ def test_kills_at_random_moments_change_nothing(blobs: str, tmp_path: Path, seed
 
 def test_a_signal_saves_and_says_so(blobs: str, tmp_path: Path) -> None:
     wanted = settings(blobs, epochs=2000)
-    prepared, folder = runs.prepare(wanted, network), runs.begin(wanted, tmp_path / "run")
+    prepared = runs.prepare(wanted, network)
+    folder = runs.begin(prepared, tmp_path / "run")
     threading.Thread(target=lambda: (time.sleep(0.5), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()
     outcome = runs.train(prepared, folder, save_every=math.inf, say=lambda text: None)
     assert outcome.signal == signal.SIGINT and outcome.result is None and (folder / loop.CHECKPOINT).exists()
@@ -199,24 +201,25 @@ def test_a_loss_for_another_task(blobs: str) -> None:
 def test_folders_that_cannot_be_used(blobs: str, tmp_path: Path) -> None:
     go(settings(blobs, epochs=1), tmp_path / "run")
     with pytest.raises(TrainError, match="holds a run already"):
-        runs.begin(settings(blobs), tmp_path / "run")
+        runs.begin(runs.prepare(settings(blobs), network), tmp_path / "run")
     with pytest.raises(TrainError, match="holds no run to go on with"):
         runs.settings_of(tmp_path / "nothing")
     with pytest.raises(TrainError, match="cannot be made"):
-        runs.begin(settings(blobs), Path(blobs) / "run")
+        runs.begin(runs.prepare(settings(blobs), network), Path(blobs) / "run")
     (tmp_path / "run" / runs.RUN).write_text("{")
     with pytest.raises(TrainError, match="is damaged"):
         runs.settings_of(tmp_path / "run")
 
 
-def test_a_source_that_changed_cannot_go_on(blobs: str, tmp_path: Path) -> None:
-    source = tmp_path / "net.arch"
-    source.write_text("layer A() {}\n")
-    runs.begin(settings(blobs, file=str(source)), tmp_path / "run")
-    assert runs.settings_of(tmp_path / "run").file == str(source)
-    source.write_text("layer B() {}\n")
-    with pytest.raises(TrainError, match="has changed since the run"):
-        runs.settings_of(tmp_path / "run")
+def test_a_source_or_data_that_changed_cannot_go_on(blobs: str, tmp_path: Path) -> None:
+    prepared = runs.prepare(settings(blobs), network)
+    folder = runs.begin(prepared, tmp_path / "run")
+    changed = replace(prepared, built=replace(prepared.built, source="another"))
+    with pytest.raises(TrainError, match=r"'none.arch' has changed since the run"):
+        runs.train(changed, folder, say=lambda text: None)
+    write_blobs(blobs, seed=1)
+    with pytest.raises(TrainError, match=r"blobs.npz' has changed since the run"):
+        runs.train(runs.prepare(settings(blobs), network), folder, say=lambda text: None)
 
 
 def test_a_damaged_checkpoint(blobs: str, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def _train(options: argparse.Namespace) -> int:
             runs.free(options.out)
     prepared = runs.prepare(settings)
     if not options.resume:
-        folder = runs.begin(settings, options.out)
+        folder = runs.begin(prepared, options.out)
     outcome = runs.train(prepared, folder, save_every=options.save_every)
     if outcome.signal is None:
         return 0

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Built:
-    """`shape` makes of an array of the data the tensor that `module.forward` takes."""
+    """`shape` makes of an array of the data the tensor that `module.forward` takes; `source` is a digest of the program."""
 
     module: nn.Module
     arguments: Mapping[str, Number]
     shape: Callable[[Any], Tensor]
     loss: Loss
     penalty: Callable[[], Tensor | None]
+    source: str = ""
 
 
 def build(settings: Settings, data: Dataset) -> Built:
@@ -52,7 +53,7 @@ def build(settings: Settings, data: Dataset) -> Built:
     except (ValueError, TypeError, RuntimeError) as error:
         given = ", ".join(f"{name}={value}" for name, value in found.items())
         raise TrainError(f"{settings.layer}({given}) cannot be made: {error}") from None
-    return Built(module, found, shape, loss, penalties(module))
+    return Built(module, found, shape, loss, penalties(module), api.source_hash(program, settings.static))
 
 
 def _loss(settings: Settings, data: Dataset) -> Loss:

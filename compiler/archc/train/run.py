@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from archc.train import checkpoint, loop, progress
 from archc.train.build import Built, build
 from archc.train.data import Dataset, load
@@ -19,6 +21,7 @@ from archc.train.data.split import Parts, split
 from archc.train.errors import TrainError
 from archc.train.metrics import evaluate, words
 from archc.train.settings import Settings, check
+from archc.version import __version__
 
 RUN, RESULT, MODEL = "run.json", "result.json", "model.safetensors"
 
@@ -32,52 +35,6 @@ class Outcome:
     signal: int | None = None
 
 
-def begin(settings: Settings, folder: Path | None) -> Path:
-    """Makes the folder of a new run and writes its settings. Without one, `runs/LAYER-DATA` with a number if it is taken."""
-    if folder is None:
-        base = Path("runs") / f"{settings.layer}-{Path(settings.data).stem}"
-        folder, count = base, 1
-        while folder.exists():
-            count += 1
-            folder = base.with_name(f"{base.name}-{count}")
-    free(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainError(f"the folder '{folder}' cannot be made: {error.strerror or error}") from None
-    content = {"settings": settings.to_json(), "source": _digest(settings.file)}
-    checkpoint.write_whole(folder / RUN, (json.dumps(content, indent=2) + "\n").encode())
-    return folder
-
-
-def free(folder: Path) -> None:
-    """Raises TrainError if a run is in the folder."""
-    if (folder / RUN).exists():
-        raise TrainError(f"'{folder}' holds a run already: go on with it (--resume), or give another --out")
-
-
-def settings_of(folder: Path) -> Settings:
-    """The settings of a run begun before. Raises TrainError if there is none, or its source has changed."""
-    path = folder / RUN
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        settings = Settings.from_json(content["settings"])
-    except OSError:
-        raise TrainError(f"'{folder}' holds no run to go on with: there is no {RUN} in it") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainError(f"'{path}' is damaged: {error}") from None
-    if content.get("source") != _digest(settings.file):
-        raise TrainError(f"'{settings.file}' has changed since the run in '{folder}' began, so the run cannot go on as it was; "
-                         "start a new one")
-    return settings
-
-
-def _digest(file: str) -> str | None:
-    """What says that a source is still the same; None for a module of the standard library."""
-    path = Path(file)
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() if path.is_file() else None
-
-
 @dataclass(frozen=True)
 class Prepared:
     """All that a run needs except its folder."""
@@ -86,6 +43,14 @@ class Prepared:
     data: Dataset
     parts: Parts
     built: Built
+
+    @property
+    def made_from(self) -> dict[str, str]:
+        """Digests of the program and of the data."""
+        digest = hashlib.blake2b(digest_size=16)
+        for array in (self.data.x, self.data.y, *(self.data.test or ())):
+            digest.update(np.ascontiguousarray(array).data)
+        return {"source": self.built.source, "data": digest.hexdigest()}
 
 
 def prepare(settings: Settings, make: Callable[[Settings, Dataset], Built] = build) -> Prepared:
@@ -103,10 +68,66 @@ def prepare(settings: Settings, make: Callable[[Settings, Dataset], Built] = bui
     return Prepared(settings, data, parts, built)
 
 
+def begin(prepared: Prepared, folder: Path | None) -> Path:
+    """Makes the folder of a new run and writes its settings. Without one, `runs/LAYER-DATA` with a number if it is taken."""
+    settings = prepared.settings
+    if folder is None:
+        base = Path("runs") / f"{settings.layer}-{Path(settings.data).stem}"
+        folder, count = base, 1
+        while folder.exists():
+            count += 1
+            folder = base.with_name(f"{base.name}-{count}")
+    free(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainError(f"the folder '{folder}' cannot be made: {error.strerror or error}") from None
+    content = {"settings": settings.to_json(), "made_from": prepared.made_from, "archc": __version__}
+    checkpoint.write_whole(folder / RUN, (json.dumps(content, indent=2) + "\n").encode())
+    return folder
+
+
+def free(folder: Path) -> None:
+    """Raises TrainError if a run is in the folder."""
+    if (folder / RUN).exists():
+        raise TrainError(f"'{folder}' holds a run already: go on with it (--resume), or give another --out")
+
+
+def settings_of(folder: Path) -> Settings:
+    """The settings of a run begun before. Raises TrainError if there is none."""
+    try:
+        return Settings.from_json(_read(folder)["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainError(f"'{folder / RUN}' is damaged: {error}") from None
+
+
+def unchanged(prepared: Prepared, folder: Path) -> None:
+    """Raises TrainError if a run began with another source or other data than there are now: it could not go on as it was."""
+    was = _read(folder).get("made_from")
+    for name, what in (("source", prepared.settings.file), ("data", prepared.settings.data)):
+        if not isinstance(was, dict) or was.get(name) != prepared.made_from[name]:
+            raise TrainError(f"'{what}' has changed since the run in '{folder}' began, so the run cannot go on as it was; "
+                             "start a new one")
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / RUN
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise TrainError(f"'{folder}' holds no run to go on with: there is no {RUN} in it") from None
+    except ValueError as error:
+        raise TrainError(f"'{path}' is damaged: {error}") from None
+    if not isinstance(content, dict):
+        raise TrainError(f"'{path}' is damaged: it holds no object")
+    return content
+
+
 def train(prepared: Prepared, folder: Path, save_every: float = 10.0, say: Callable[[str], None] = print) -> Outcome:
     """Works on a run until it ends or a signal stops it. SIGINT and SIGTERM save the state after the step under way."""
     import torch
 
+    unchanged(prepared, folder)
     settings, data, parts, built = prepared.settings, prepared.data, prepared.parts, prepared.built
     job = loop.Job(built.module, built.loss.function, built.penalty, built.shape, parts, data.task, settings, folder)
     arguments = ", ".join(f"{name}={value}" for name, value in built.arguments.items())
