@@ -59,7 +59,8 @@ def transpose(node: Node, linear: Callable[[Node], bool], ct: Cotangent, run: Ru
         yield node.args[0], scale(ct, build.apply("div", build.const(1.0), count), run.facts)
     elif node.op == "cumsum":
         # The running sum from the other end.
-        (axis,) = node.attrs  # type: ignore[misc]
+        assert isinstance(node.attrs, frozenset)
+        (axis,) = node.attrs
         whole = build.expand(ct.value, {axis})
         yield node.args[0], Cotangent(reverse(build.reduce("cumsum", reverse(whole, axis), {axis}), axis))
     else:
