@@ -76,6 +76,10 @@ class Lowering:
         self.ports = {port.name: port for port in graph.inputs}
         self.bound_ports: dict[str, Expr] = {}
         self.readers = users(graph.roots)
+        self.left = {current: len(set(found)) for current, found in self.readers.items()}  # readers that are not lowered yet
+        self.kept = frozenset(graph.roots)
+        self.owners: dict[str, Node] = {}  # what a variable holds now
+        self.pending: dict[Node, Expr] = {}  # expressions that will still be written somewhere
         self.home: str | None = None  # a tensor whose dtype and device stand in for those of the inputs
 
     # -- sizes ---------------------------------------------------------------------------------------------------
@@ -184,14 +188,25 @@ class Lowering:
 
     def is_over(self, target: str, current: Node) -> bool:
         """Whether a local variable of float values will not be read again once `current` has been computed."""
-        owners = [node for node, x in self.done.items() if x.op == "name" and x.params == (target,)]
-        if not owners or owners[-1] in self.graph.roots or {owners[-1].type.dtype, current.type.dtype} != {"float"}:
+        owner = self.owners.get(target)
+        if owner is None or owner in self.kept or {owner.type.dtype, current.type.dtype} != {"float"}:
             return False
-        open_ = {reader for reader in self.readers[owners[-1]] if reader not in self.done and reader is not current}
-        pending = any(_mentions(x, target) for node, x in self.done.items() if x.op != "name" and node not in current.args
-                      and any(reader not in self.done and reader is not current for reader in self.readers[node]))
-        return not open_ and not pending and not any(_mentions(x, target) for node, x in self.done.items()
-                                                     if node in self.graph.roots and node is not current)
+        if self.left[owner] > (owner in current.args):
+            return False
+        return not any(_mentions(x, target) for node, x in self.pending.items()
+                       if node in self.kept or self.left[node] > (node in current.args))
+
+    def finished(self, current: Node) -> None:
+        """Keeps count of who will still read what, and of which expressions stand nowhere yet."""
+        x = self.done[current]
+        if x.op == "name":
+            self.owners[str(x.params[0])] = current
+        elif self.left.get(current) or current in self.kept:
+            self.pending[current] = x
+        for arg in dict.fromkeys(current.args):
+            self.left[arg] -= 1
+            if not self.left[arg] and arg not in self.kept:
+                self.pending.pop(arg, None)
 
     def bind_below(self, x: Expr, wish: str) -> Expr:
         """Names what views are taken of, and leaves the views: what reads the value may undo them."""
@@ -228,6 +243,7 @@ class Lowering:
             self.shorten(current)
             x = rule_of(current)(self, current)
             self.done[current] = x if current.op in ("call", "member", "scan") else self._named(current, x)
+            self.finished(current)
 
     def needed(self, root: Node) -> Iterator[Node]:
         """The nodes that must be lowered for one, arguments first. Affine indices of reads become views, not values."""
@@ -266,6 +282,8 @@ class Lowering:
             if length.pop(longest) < 12:
                 return
             self.done[longest] = self.bind_below(self.done[longest], _default_name(longest))
+            if longest in self.pending:
+                self.pending[longest] = self.done[longest]
 
     def again(self, x: Expr, wish: str) -> Expr:
         """An expression that will be written more than once: a name unless it is trivial."""
