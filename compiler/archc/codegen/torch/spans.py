@@ -36,7 +36,7 @@ def span(low: Lowering, x: Expr, axis: Axis, start: Size, length: Size, border: 
             pads = [0, 0] * depth
             place = rank - 1 - x.dims.index(axis)
             pads[2 * place:2 * place + 2] = sides
-            return Expr("pad", (x, *map(literal, pads)), (f', mode="{mode}"',), x.dims, x.dtype)
+            return _together(Expr("pad", (x, *map(literal, pads)), (f', mode="{mode}"',), x.dims, x.dtype))
     end = start + (length.largest(0) if any(count < 0 for _, count in length.terms) else length)
     numbers = Expr("function", (low.size(start), low.size(end), Expr("keyword", (layout.name(low.device_text),), (
         "device",))), ("torch.arange",), (axis,), "int")
@@ -58,8 +58,22 @@ def pad(low: Lowering, x: Expr, axis: Axis, before: Size, after: Size, fill: Exp
     pads = [literal(0)] * 2 * (len(x.dims) - 1 - x.dims.index(axis)) + [low.size(before), low.size(after)]
     is_zero = fill.op == "literal" and fill.params[0] == 0
     value = Expr("keyword", (fill,), ("value",))
-    return Expr("pad", (x, *pads), ("",), x.dims, x.dtype) if is_zero else Expr(
+    return _together(Expr("pad", (x, *pads), ("",), x.dims, x.dtype)) if is_zero else Expr(
         "function", (x, Expr("tuple", tuple(pads)), value), ("F.pad",), x.dims, x.dtype)
+
+
+def _together(outer: Expr) -> Expr:
+    """Padding of padding in one call, where each side is padded once."""
+    inner = outer.args[0]
+    if inner.op != "pad" or inner.params != outer.params:
+        return outer
+    longer, shorter = sorted((outer.args[1:], inner.args[1:]), key=len, reverse=True)
+    sides = []
+    for first, second in zip(longer, (*shorter, *[literal(0)] * (len(longer) - len(shorter))), strict=True):
+        if literal(0) not in (first, second):
+            return outer
+        sides.append(second if first == literal(0) else first)
+    return Expr("pad", (inner.args[0], *sides), outer.params, outer.dims, outer.dtype)
 
 
 def pad_to(low: Lowering, x: Expr, axis: Axis, more: Size) -> Expr:
