@@ -95,10 +95,8 @@ class EvoNormS(Affine):
 
     def forward(self, x: Tensor) -> Tensor:
         top = x * torch.sigmoid(column(self.v) * x) if self.kind == 0 else x * torch.sigmoid(x)
-        if self.kind < 2:
-            under = group_var(x, self.groups)
-        else:
-            under = grouped(x, self.groups).square().mean((2, 3, 4), keepdim=True)
+        raw = grouped(x, self.groups).square().mean((2, 3, 4), keepdim=True)
+        under = group_var(x, self.groups) if self.kind < 2 else raw
         y = grouped(top, self.groups) / (under + self.eps).sqrt()
         return y.reshape(x.shape) * column(self.gamma) + column(self.beta)
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+import torch
+from torch import Tensor, nn
+
 from tests.peers import attention, conv, kan, linear, norm, packages, vision
-from torch import nn
 
 AFFINE = {"gamma": "weight", "beta": "bias"}
 KAN_NAMES = {"base": "base_weight", "coef": "spline_weight"}
@@ -39,7 +41,7 @@ class Case:
         return f"{self.layer}({chosen})"
 
 
-def case(layer: str, reference: Callable[[], nn.Module], shape: tuple[int, ...], *peers: Peer, static: Mapping[str, object] = {},  # noqa: B006
+def case(layer: str, reference: Callable[[], nn.Module], shape: tuple[int, ...], *peers: Peer, static: Mapping[str, object] = {},
          **arguments: int | float) -> Case:
     return Case(layer, reference, shape, arguments, static, peers)
 
@@ -48,7 +50,8 @@ def norms() -> list[Case]:
     image, tokens = (3, 8, 5, 6), (2, 5, 8)
     timm = {**AFFINE, "v": "v", "running_var": "running_var"}
     cases = [
-        case("norm.BatchNorm2d", lambda: norm.BatchNorm2d(8), image, Peer("torch.nn", lambda: nn.BatchNorm2d(8), AFFINE), channels=8),
+        case("norm.BatchNorm2d", lambda: norm.BatchNorm2d(8), image, Peer("torch.nn", lambda: nn.BatchNorm2d(8), AFFINE),
+             channels=8),
         case("norm.BatchNorm2d", lambda: norm.BatchNorm2d(8, 1e-2, 0.3), image,
              Peer("torch.nn", lambda: nn.BatchNorm2d(8, eps=1e-2, momentum=0.3), AFFINE), channels=8, eps=1e-2, momentum=0.3),
         case("norm.LayerNorm", lambda: norm.LayerNorm(8), tokens, Peer("torch.nn", lambda: nn.LayerNorm(8), AFFINE), c=8),
@@ -76,7 +79,8 @@ def linears() -> list[Case]:
         case("linear.GatedMLP", lambda: linear.GatedMLP(8), tokens, c=8),
         case("linear.Perceptron", lambda: linear.Perceptron(8, 3, 16), (5, 8), i=8, o=3, hidden=16),
         case("linear.Perceptron", lambda: linear.Perceptron(8, 3, 16, 1), (5, 8), static={"depth": 1}, i=8, o=3, hidden=16),
-        case("activation.PReLU", lambda: PReLU(8), tokens, Peer("torch.nn", lambda: LastAxis(nn.PReLU(8)), {"slope": "inner.weight"}), c=8),
+        case("activation.PReLU", lambda: PReLU(8), tokens,
+             Peer("torch.nn", lambda: LastAxis(nn.PReLU(8)), {"slope": "inner.weight"}), c=8),
     ]
 
 
@@ -115,7 +119,8 @@ def convs() -> list[Case]:
 
 
 def attentions() -> list[Case]:
-    names = {"qkv.weight": "in_proj_weight", "qkv.bias": "in_proj_bias", "out.weight": "out_proj.weight", "out.bias": "out_proj.bias"}
+    names = {"qkv.weight": "in_proj_weight", "qkv.bias": "in_proj_bias",
+             "out.weight": "out_proj.weight", "out.bias": "out_proj.bias"}
     return [
         case("attention.SelfAttention", partial(attention.SelfAttention, 8, 2, causal), (2, 5, 8),
              Peer("torch.nn", partial(packages.MultiheadAttention, 8, 2, causal), names), static={"causal": causal}, c=8, heads=2)
@@ -140,7 +145,7 @@ def visions() -> list[Case]:
     ]
 
 
-def identity(x):  # type: ignore[no-untyped-def]
+def identity(x: Tensor) -> Tensor:
     return x
 
 
@@ -149,11 +154,9 @@ class PReLU(nn.Module):
 
     def __init__(self, c: int) -> None:
         super().__init__()
-        import torch
-
         self.slope = nn.Parameter(torch.full((c,), 0.25))
 
-    def forward(self, x):  # type: ignore[no-untyped-def]
+    def forward(self, x: Tensor) -> Tensor:
         return x.clamp(min=0) + self.slope * x.clamp(max=0)
 
 
@@ -164,7 +167,7 @@ class LastAxis(nn.Module):
         super().__init__()
         self.inner = inner
 
-    def forward(self, x):  # type: ignore[no-untyped-def]
+    def forward(self, x: Tensor) -> Tensor:
         return self.inner(x.movedim(-1, 1)).movedim(1, -1)
 
 
@@ -173,7 +176,7 @@ class Bordered(conv.Conv2d):
         super().__init__(3, 4, pad=0)
         self.mode = mode
 
-    def forward(self, x):  # type: ignore[no-untyped-def]
+    def forward(self, x: Tensor) -> Tensor:
         return super().forward(nn.functional.pad(x, (1, 1, 1, 1), mode=self.mode))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from torch import nn
+
 from archc.checker.program import Program, elaborate
 from archc.checker.typed import Unit
 from archc.diagnostics.model import Problems
 from archc.diagnostics.render import terminal
 from archc.resources import STDLIB, folder
-from torch import nn
 
 
 def text(name: str) -> tuple[str, str]:

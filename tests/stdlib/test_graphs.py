@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from archc.ir.evaluate import evaluate
 from archc.ir.lower import lower_graph
 from archc.passes.gradient import gradient
-
 from tests.stdlib.cases import CASES, Case
 from tests.stdlib.graphs import state, unit
 
@@ -45,7 +45,8 @@ def test_graph_equals_transcription(case: Case, mode: str) -> None:
 
     graph = lower_graph(layer, "forward", mode)
     input_ = next(port.name for port in graph.inputs if port.role == "input")
-    values = {**{number.name: case.arguments.get(number.name, number.default) for number in layer.numbers}, input_: x.detach().numpy()}
+    values = {number.name: case.arguments.get(number.name, number.default) for number in layer.numbers}
+    values[input_] = x.detach().numpy()
     values |= {name: value for name, value in stored.items() if any(port.name == name for port in graph.inputs)}
     numbers = {name: values.pop(name) for name in list(values) if name in {n.name for n in layer.numbers}}
     found = evaluate(graph, values, numbers)
