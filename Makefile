@@ -10,14 +10,14 @@ INSTALL = .venv/bin/python -m pip install -qq --disable-pip-version-check -c con
 demo: .venv/data.installed  ## install archc, train a KAN written in .arch on the digits, print its test accuracy
 	.venv/bin/archc train examples/kan_digits/kan_digits.arch --layer KANDigits --data digits --epochs 40 --lr 0.01 --weight-decay 0.1
 
-test: .venv/dev.installed  ## run the tests; PYTEST=--slow adds those that take longer than ten seconds each
+test: .venv/peers.installed  ## run the tests; PYTEST=--slow adds those that take longer than ten seconds each
 	.venv/bin/python -m pytest -q -n 2 $(PYTEST)
 
 lint: .venv/dev.installed  ## style and types
 	.venv/bin/ruff check compiler tests benchmarks
 	.venv/bin/mypy
 
-bless: .venv/dev.installed  ## rewrite the expected texts of the tests; read the diff before you commit it
+bless: .venv/peers.installed  ## rewrite the expected texts of the tests; read the diff before you commit it
 	.venv/bin/python -m pytest -q --bless $(PYTEST)
 
 size:  ## lines by folder against the budgets
@@ -28,6 +28,10 @@ clean:
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
+
+.venv/peers.installed: .venv/dev.installed tests/peers/requirements.txt
+	$(INSTALL) --no-deps -r tests/peers/requirements.txt
+	touch $@
 
 .venv/%.installed: .venv/bin/python pyproject.toml constraints.txt
 	$(INSTALL) -e '.[$*]'
