@@ -28,3 +28,9 @@ def test_the_version_is_the_changelogs_newest() -> None:
 
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
     assert newest and newest[1] == __version__
+
+
+def test_the_readme_links_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
+    assert [str(page.relative_to(ROOT)) for page in pages if f"({page.relative_to(ROOT)})" not in readme] == []
