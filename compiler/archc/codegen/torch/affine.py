@@ -27,8 +27,10 @@ class Affine:
         return Affine({a: c * by for a, c in self.coefficients.items() if (c * by).constant != 0}, self.constant * by)
 
 
-def affine(node: Node) -> Affine | None:
-    """The index as an affine function of axes, or None if it is none."""
+def affine(node: Node, depth: int = 100) -> Affine | None:
+    """The index as an affine function of axes, or None if it is none (or is written too deep for anyone to read)."""
+    if depth == 0:
+        return None
     if node.op == "const" and isinstance(node.attrs, int):
         return Affine({}, Size.of(int(node.attrs)))
     if node.op == "size" and isinstance(node.attrs, Size):
@@ -36,9 +38,9 @@ def affine(node: Node) -> Affine | None:
     if node.op == "iota" and isinstance(node.attrs, Axis):
         return Affine({node.attrs: Size.of(1)}, Size.of(0))
     if node.op == "expand":
-        return affine(node.args[0])
+        return affine(node.args[0], depth - 1)
     if node.op in ("add", "sub", "neg", "mul"):
-        parts = [affine(arg) for arg in node.args]
+        parts = [affine(arg, depth - 1) for arg in node.args]
         if any(part is None for part in parts):
             return None
         left = parts[0]

@@ -46,13 +46,14 @@ def _opens(arg: Node, place: int, parent: Node, uses: dict[Node, int]) -> bool:
 
 def _factors(current: Node, uses: dict[Node, int]) -> list[Factor]:
     found: list[Factor] = []
-    for place, arg in enumerate(current.args):
-        below = current.op == "div" and place == 1
-        if _opens(arg, place, current, uses):
-            found += _factors(arg, uses)
-        else:
-            found.append((arg, below))
-    return found
+    stack = [current]
+    while stack:
+        chain = stack.pop()
+        inner = [_opens(arg, place, chain, uses) for place, arg in enumerate(chain.args)]
+        found += [(arg, chain.op == "div" and place == 1)
+                  for place, arg in reversed(list(enumerate(chain.args))) if not inner[place]]
+        stack += [arg for place, arg in enumerate(chain.args) if inner[place]]
+    return found[::-1]
 
 
 def _regrouped(current: Node, new: dict[Node, Node], uses: dict[Node, int]) -> Node | None:

@@ -63,31 +63,39 @@ def _inner(current: Node) -> Node:
 # ------------------------------------------------------------------------------------------------------ choices
 def _where(current: Node) -> Node | None:
     condition, yes, no = current.args
-    new_yes = _kept_away(yes, condition, True, {})
-    new_no = _kept_away(no, condition, False, {})
+    new_yes, new_no = _kept_away(yes, condition, True), _kept_away(no, condition, False)
     if new_yes is yes and new_no is no:
         return None
     return build.apply("where", condition, new_yes, new_no)
 
 
-def _kept_away(current: Node, condition: Node, taken: bool, seen: dict[Node, Node]) -> Node:
+def _kept_away(branch: Node, condition: Node, taken: bool) -> Node:
     """The branch with operands of singular operations replaced where the branch is not taken."""
-    if current in seen:
-        return seen[current]
-    row_is_elementwise = current.op in OPS and OPS[current.op].form == "elementwise"
-    if not row_is_elementwise or current.type.dtype != "float":
-        seen[current] = current
-        return current
-    args = [_kept_away(arg, condition, taken, seen) for arg in current.args]
+    new: dict[Node, Node] = {}
+    stack = [(branch, False)]
+    while stack:
+        current, ready = stack.pop()
+        if current in new:
+            continue
+        if not (current.op in OPS and OPS[current.op].form == "elementwise") or current.type.dtype != "float":
+            new[current] = current
+        elif ready:
+            new[current] = _replaced(current, [new[arg] for arg in current.args], condition, taken)
+        else:
+            stack.append((current, True))
+            stack.extend((arg, False) for arg in current.args)
+    return new[branch]
+
+
+def _replaced(current: Node, args: list[Node], condition: Node, taken: bool) -> Node:
     place = 1 if current.op == "div" else 0
-    if (current.op in SAFE or current.op == "div") and not _harmless(current.op, args[place]) and condition.axes <= current.axes:
+    singular = current.op in SAFE or current.op == "div"
+    if singular and not _harmless(current.op, args[place]) and condition.axes <= current.axes:
         safe = build.const(1.0 if current.op == "div" else SAFE[current.op])
-        choice = (condition, args[place], safe) if taken else (condition, safe, args[place])
-        args[place] = build.apply("where", *choice)
-    same_args = all(new is old for new, old in zip(args, current.args, strict=True))
-    found = current if same_args else node(current.op, args, current.attrs, current.type)
-    seen[current] = found
-    return found
+        args[place] = build.apply("where", *((condition, args[place], safe) if taken else (condition, safe, args[place])))
+    if all(new is old for new, old in zip(args, current.args, strict=True)):
+        return current
+    return node(current.op, args, current.attrs, current.type)
 
 
 def _harmless(op: str, operand: Node) -> bool:

@@ -105,50 +105,52 @@ def _sum(current: Node, uses: dict[Node, int]) -> Node | None:
     return total if total is not current else None
 
 
-def _addends(current: Node, uses: dict[Node, int], axes: frozenset[Axis], negative: bool = False) -> list[tuple[Node, bool]]:
-    if current.op == "neg" and uses.get(current, 0) <= 1:
-        return _addends(current.args[0], uses, axes, not negative)
-    if current.op in ("add", "sub") and (uses.get(current, 0) <= 1 or current.axes == axes):
-        left, right = current.args
-        return [*_addends(left, uses, axes, negative), *_addends(right, uses, axes, negative ^ (current.op == "sub"))]
-    return [(current, negative)]
+def _addends(body: Node, uses: dict[Node, int], axes: frozenset[Axis]) -> list[tuple[Node, bool]]:
+    """What is added up, each with whether it is subtracted, in order."""
+    found: list[tuple[Node, bool]] = []
+    stack = [(body, False)]
+    while stack:
+        current, negative = stack.pop()
+        if current.op == "neg" and uses.get(current, 0) <= 1:
+            stack.append((current.args[0], not negative))
+        elif current.op in ("add", "sub") and (uses.get(current, 0) <= 1 or current.axes == axes):
+            left, right = current.args
+            stack += [(right, negative ^ (current.op == "sub")), (left, negative)]
+        else:
+            found.append((current, negative))
+    return found
 
 
 def _term(addend: Node, over: frozenset[Axis], uses: dict[Node, int], negative: bool) -> _Term:
     """The factors of one addend, opened where that spares a broadcast product or lets a factor out of the sum."""
     term = _Term([], [], over, negative)
 
-    def open_(current: Node, inverse: bool = False) -> None:
-        if inverse and not (current.axes & term.over):
-            term.outside.append(("div", current))
-        elif not (current.axes & term.over):
-            term.outside.append(("mul", current))
+    stack = [(addend, False)]
+    while stack:
+        current, inverse = stack.pop()
+        if not current.axes & term.over:
+            term.outside.append(("div" if inverse else "mul", current))
         elif inverse:
             term.factors.append(build.apply("div", build.const(1.0), current))
         elif current.op == "neg":
             term.negative = not term.negative
-            open_(current.args[0])
-        elif current.op == "mul" and _opens(current, term.over, uses):
-            open_(current.args[0])
-            open_(current.args[1])
-        elif current.op == "div" and _opens(current, term.over, uses):
-            open_(current.args[0])
-            open_(current.args[1], inverse=True)
+            stack.append((current.args[0], False))
+        elif current.op in ("mul", "div") and _opens(current, term.over, uses):
+            stack += [(current.args[1], current.op == "div"), (current.args[0], False)]
         else:
             term.factors.append(current)
-
-    open_(addend)
     _merge_inner(term, uses)
     return term
 
 
-def _opens(current: Node, over: frozenset[Axis], uses: dict[Node, int]) -> bool:
+def _opens(current: Node, over: frozenset[Axis], uses: dict[Node, int], depth: int = 40) -> bool:
     """Whether a product or quotient is better taken apart: its operands differ in axes, here or further down."""
     left, right = current.args
     if left.axes == right.axes:
-        return any(arg.op == current.op == "mul" and uses.get(arg, 0) <= 1 and _opens(arg, over, uses) for arg in current.args)
+        inner = [arg for arg in current.args if arg.op == current.op == "mul" and uses.get(arg, 0) <= 1]
+        return depth > 0 and any(_opens(arg, over, uses, depth - 1) for arg in inner)
     if current.op == "div" and right.axes & over and not (right.axes - left.axes):
-        return left.op == "mul" and uses.get(left, 0) <= 1 and _opens(left, over, uses)
+        return depth > 0 and left.op == "mul" and uses.get(left, 0) <= 1 and _opens(left, over, uses, depth - 1)
     # A product that is needed as it is anyway is not computed a second time, unless it is larger than both operands.
     return uses.get(current, 0) <= 1 or (current.axes != left.axes and current.axes != right.axes)
 
