@@ -150,3 +150,13 @@ def test_results_have_the_dtype_of_the_input(dtype: torch.dtype) -> None:
     call, _ = callable_of(graph([x], value, t, s))
     (y,) = call(torch.ones(3, 3, dtype=dtype))
     assert y.dtype == dtype
+
+
+def test_positions_are_not_rounded_to_a_half_type() -> None:
+    t = axis("t")
+    x = port("x", t)
+    value = build.apply("mul", x.node, build.apply("sin", build.apply("to_float", build.iota(t))))
+    call, text = callable_of(graph([x], value, t))
+    (found,) = call(torch.ones(1000, dtype=torch.bfloat16))
+    assert found.dtype == torch.bfloat16
+    assert torch.allclose(found.float(), torch.sin(torch.arange(1000.0)), atol=1e-2), text

@@ -176,7 +176,15 @@ def to_float(low: Lowering, current: Node) -> Expr:
     one_or_zero = inner.op == "where" and [arg.attrs for arg in inner.args[1:] if arg.op == "const"] == [1, 0]
     if inner.op == "bool_to_int" or one_or_zero:
         x = low.value(inner.args[0])
+    long = any(axis.size.constant is None or axis.size.constant > EXACT for axis in current.axes)
+    if long and low.is_fixed(current) and all(map(low.is_fixed, low.readers[current])) and current not in low.kept:
+        low.precise.add(current)
+        return Expr("to_float", (x,), (f"torch.promote_types({low.dtype_text}, torch.float32)",), x.dims, "float")
     return Expr("to_float", (x,), (low.dtype_text,), x.dims, "float")
+
+
+EXACT = 256
+"""Ints up to here are the same in bfloat16, so that a shorter axis' positions can be too."""
 
 
 def whole_power(low: Lowering, current: Node) -> Expr:

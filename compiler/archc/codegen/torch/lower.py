@@ -14,11 +14,12 @@ from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis, Layout, flat
 from archc.codegen.torch import layout
 from archc.codegen.torch.form import Assign, Expr, Statement, walk
-from archc.codegen.torch.layout import literal, merge, name
+from archc.codegen.torch.layout import literal, name
 from archc.codegen.torch.names import Names, python_name
 from archc.codegen.torch.print import expression
 from archc.codegen.torch.spelling import HOST
-from archc.ir.graph import Call, Graph, Library, Member, Node, Read, topological, users
+from archc.codegen.torch.wishes import wishes
+from archc.ir.graph import Call, Graph, Library, Member, Node, topological, users
 
 _VIEWS = frozenset({"unflatten", "unsqueeze", "view", "transpose", "matrix_transpose", "permute", "as", "squeeze"})
 LONGEST = 100  # an expression longer than this is given a name
@@ -65,6 +66,8 @@ class Lowering:
         self.block: list[Statement] = []
         self.results: dict[Node, list[Expr]] = {}  # of calls that give several
         self.data: dict[Node, bool] = {}
+        self.fixed: dict[Node, bool] = {}
+        self.precise: set[Node] = set()  # positions as float32 or float64, whatever the module's type
         self.unbound: dict[tuple[Node, Axis], list[Expr]] = {}  # the elements of an axis that reads take apart
         self.statistics: dict[tuple[Node, frozenset[Axis]], dict[str, Expr]] = {}  # what kernels gave besides, without derivative
         self.storing = False  # whether buffers are being stored, without derivative
@@ -72,7 +75,7 @@ class Lowering:
         self.uses = {current: len(found) for current, found in users(graph.roots).items()}
         for root in graph.roots:
             self.uses[root] = self.uses.get(root, 0) + 1
-        self.wish = _wishes(graph)
+        self.wish = wishes(graph)
         self.ports = {port.name: port for port in graph.inputs}
         self.bound_ports: dict[str, Expr] = {}
         self.readers = users(graph.roots)
@@ -241,9 +244,28 @@ class Lowering:
 
         for current in self.needed(root):
             self.shorten(current)
-            x = rule_of(current)(self, current)
+            x = self.rounded(current, rule_of(current)(self, current))
             self.done[current] = x if current.op in ("call", "member", "scan") else self._named(current, x)
             self.finished(current)
+
+    def is_fixed(self, current: Node) -> bool:
+        """Whether a value depends on sizes alone: positions, and what is made of them."""
+        if current not in self.fixed:
+            for inner in topological((current,)):
+                self.fixed[inner] = inner.op not in ("input", "random", "member", "call", "scan") and all(
+                    self.fixed[arg] for arg in inner.args)
+        return self.fixed[current]
+
+    def rounded(self, current: Node, x: Expr) -> Expr:
+        """Positions are computed with at least float32, and rounded to a module's half type where they meet its values."""
+        if x.is_host or current.type.dtype != "float" or not any(arg in self.precise for arg in current.args):
+            return x
+        if not self.is_fixed(current):
+            return x
+        if current not in self.kept and all(self.is_fixed(reader) for reader in self.readers[current]):
+            self.precise.add(current)
+            return x
+        return Expr("to_float", (x,), (self.dtype_text,), x.dims, "float")
 
     def needed(self, root: Node) -> Iterator[Node]:
         """The nodes that must be lowered for one, arguments first. Affine indices of reads become views, not values."""
@@ -341,46 +363,6 @@ def _default_name(current: Node) -> str:
             "var": "variance", "max": "largest", "min": "smallest", "where": "chosen", "iota": "index",
             "le": "mask", "lt": "mask", "ge": "mask", "gt": "mask", "eq": "mask", "and": "mask", "or": "mask",
             "ipow": "power", "sum": "total_sum"}.get(current.op, current.op if current.op.isidentifier() else "value")
-
-
-def _wishes(graph: Graph) -> dict[Node, tuple[Axis, ...]]:
-    """The order of dimensions that a node's reader would like, from the outputs down; a wish, not a promise."""
-    natural: dict[Node, tuple[Axis, ...] | None] = {}
-    layouts = {port.node: flat(port.layout) for port in graph.inputs}
-    order = list(topological(graph.roots))
-    for current in order:
-        if current in layouts:
-            natural[current] = layouts[current]
-        elif not current.args:
-            natural[current] = None if current.axes else ()
-        elif current.op == "item" and isinstance(current.args[0].attrs, Member):
-            natural[current] = flat(current.args[0].attrs.results[int(str(current.attrs))])
-        elif isinstance(current.attrs, Library) and current.attrs.kind == "contract" and natural[current.args[0]]:
-            both = dict.fromkeys(axis for arg in current.args[:2] for axis in natural[arg] or ())
-            rest = sorted(current.axes - both.keys(), key=lambda axis: axis.name)
-            natural[current] = (*(axis for axis in both if axis in current.axes), *rest)
-        else:
-            rigid = [found for arg in current.args if (found := natural.get(arg)) is not None]
-            if isinstance(current.attrs, Read) and rigid:
-                new = {at.axis: index.attrs for at, index in zip(current.attrs.at, current.args[1:], strict=False)
-                       if isinstance(index.attrs, Axis)}
-                rigid[0] = tuple(new.get(axis, axis) for axis in rigid[0])
-            merged = [axis for axis in merge(rigid) if axis in current.axes]
-            rest = sorted(current.axes - frozenset(merged), key=lambda axis: axis.name)
-            natural[current] = (*merged, *rest) if merged or not current.axes else None
-    wish: dict[Node, tuple[Axis, ...]] = {}
-    for output in graph.outputs:
-        wish.setdefault(output.node, flat(output.layout))
-    for current in reversed(order):
-        asked = natural[current] or wish.get(current) or tuple(sorted(current.axes, key=lambda axis: axis.name))
-        if natural[current] is None:
-            wish.setdefault(current, asked)
-        for arg in current.args:
-            mine = [axis for axis in asked if axis in arg.axes]
-            rest = [axis for axis in natural.get(arg) or () if axis not in mine]
-            if len(mine) + len(rest) == len(arg.axes):
-                wish.setdefault(arg, (*mine, *rest))
-    return wish
 
 
 Rule = Callable[[Lowering, Node], Expr]
