@@ -3,8 +3,9 @@
     python benchmarks/eager_parity.py [--only NAME] [--out FILE.json] [--seconds 1.5] [--threads 2]
 
 A step is forward and backward to the input and every parameter. The columns of a row are run in turn, many times over, in one
-process; times are medians, ratios are of medians. First the results and gradients are compared. Exit status 1 if a layer takes
-more than --bar times (1.1) the plain eager one's time.
+process: a round takes one sample of each, in a changing order. Times are medians over the rounds; a ratio is the median of the
+rounds' ratios, so that what slows the machine for a while slows both sides. First the results and gradients are compared.
+Exit status 1 if a layer takes more than --bar times (1.1) the plain eager one's time.
 """
 
 from __future__ import annotations
@@ -107,8 +108,8 @@ def agree(ours: nn.Module, other: nn.Module, x: Tensor, name: str) -> Tensor:
     return dy
 
 
-def measure(columns: Mapping[str, Callable[[], None]], seconds: float) -> dict[str, float]:
-    """The median time of each, in seconds, from samples taken in turn; a sample is enough calls to last about 2 ms."""
+def measure(columns: Mapping[str, Callable[[], None]], seconds: float) -> dict[str, list[float]]:
+    """Seconds of a call of each, one sample a round; a sample is enough calls to last about 2 ms."""
     calls: dict[str, int] = {}
     for name, run in columns.items():
         for _ in range(3):
@@ -117,14 +118,20 @@ def measure(columns: Mapping[str, Callable[[], None]], seconds: float) -> dict[s
         run()
         calls[name] = max(1, round(2e-3 / (time.perf_counter() - start)))
     samples: dict[str, list[float]] = {name: [] for name in columns}
+    names = list(columns)
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or min(map(len, samples.values())) < 9:
-        for name, run in columns.items():
+    while time.perf_counter() < end or len(samples[names[0]]) < 9:
+        names.append(names.pop(0))
+        for name in names:
             start = time.perf_counter()
             for _ in range(calls[name]):
-                run()
+                columns[name]()
             samples[name].append((time.perf_counter() - start) / calls[name])
-    return {name: statistics.median(found) for name, found in samples.items()}
+    return samples
+
+
+def ratio(mine: list[float], theirs: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
 
 
 def run(entry: Row, seconds: float) -> dict[str, object]:
@@ -137,10 +144,12 @@ def run(entry: Row, seconds: float) -> dict[str, object]:
         modules["fused"] = entry.fused()
     for other in list(modules.values())[1:]:
         dy = agree(ours, other, x, entry.name)
-    times = measure({key: lambda m=module: step(m, x, dy) for key, module in modules.items()}, seconds)
-    return {"layer": entry.name, "shape": list(entry.shape), "ms": {key: value * 1e3 for key, value in times.items()},
-            "ratio": times["archc"] / times["plain"],
-            "ratio_fused": times["archc"] / times["fused"] if "fused" in times else None}
+    samples = measure({key: lambda m=module: step(m, x, dy) for key, module in modules.items()}, seconds)
+    return {"layer": entry.name, "shape": list(entry.shape),
+            "ms": {key: statistics.median(found) * 1e3 for key, found in samples.items()},
+            "rounds": len(samples["archc"]),
+            "ratio": ratio(samples["archc"], samples["plain"]),
+            "ratio_fused": ratio(samples["archc"], samples["fused"]) if "fused" in samples else None}
 
 
 def machine() -> dict[str, object]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from archc.diagnostics.model import Problems
 from archc.resources import STDLIB, folder
 from archc.syntax import tree
 from archc.syntax.parse import parse
+from tests.peers import kan, linear, norm, vision
+from tests.stdlib.modules import assert_same, copy_state, default_dtype, step, stir
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_TIME = ("axis", "int", "float", "bool")
@@ -56,3 +60,36 @@ def test_every_layer_has_an_example_line_and_every_declaration_a_doc_comment(pat
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_file_has_no_problems_at_all(path: Path) -> None:
     assert archc.check_file(path) == []
+
+
+# ------------------------------------------------------------------------------------- the models against plain torch
+MODELS = [
+    ("kan_digits", "KANDigits", {}, (5, 1, 8, 8), kan.KANDigits),
+    ("vit_digits", "ViT", {"depth": 2}, (5, 1, 8, 8), partial(vision.ViT, depth=2)),
+    ("vit_digits", "ViT", {"depth": 1, "mlp": "KANMLP", "norm": "RMSNorm"}, (5, 1, 8, 8),
+     partial(vision.ViT, depth=1, mlp=kan.KANMLP, norm=norm.RMSNorm)),
+    ("vit_digits", "ViT", {"depth": 1, "mlp": "GatedMLP"}, (5, 1, 8, 8), partial(vision.ViT, depth=1, mlp=linear.GatedMLP)),
+    ("resnet_fashion", "ResNet", {}, (3, 1, 28, 28), vision.ResNet),
+    ("resnet_fashion", "ResNet", {}, (3, 1, 13, 10), vision.ResNet),
+    ("resnet_fashion", "ResNet", {"depth": 2, "norm": "GroupNorm"}, (3, 1, 12, 12),
+     partial(vision.ResNet, depth=2, norm=norm.GroupNorm)),
+    ("resnet_fashion", "ResNet", {"norm": "EvoNormS0", "act": "identity"}, (3, 1, 12, 12),
+     partial(vision.ResNet, norm=norm.EvoNormS, act=lambda x: x)),
+    ("resnet_fashion", "ResNet", {"norm": "EvoNormB0", "act": "identity"}, (3, 1, 12, 12),
+     partial(vision.ResNet, norm=norm.EvoNormB, act=lambda x: x)),
+]
+
+
+@pytest.mark.parametrize(("folder_", "layer", "static", "shape", "reference"), MODELS,
+                         ids=[f"{m[1]}({m[2]})-{m[3]}" for m in MODELS])
+def test_model_equals_transcription(folder_: str, layer: str, static: dict[str, object], shape: tuple[int, ...],
+                                    reference: Callable[[], torch.nn.Module]) -> None:
+    loaded = archc.load(ROOT / "examples" / folder_ / f"{folder_}.arch", **static)
+    torch.manual_seed(0)
+    with default_dtype(torch.float64):
+        ours, theirs = getattr(loaded, layer)(), reference()
+        x = torch.rand(shape)
+    stir(ours)
+    copy_state(ours, theirs, {})
+    for training in (True, False):
+        assert_same(step(ours.train(training), x), step(theirs.train(training), x), 1e-10)
