@@ -98,8 +98,8 @@ layer Whole(c: axis) {
 
 
 @pytest.mark.parametrize(("border", "mode", "extra"), [
-    ("else 0", "constant", {}), ("else 2.5", "constant", {"constant_values": 2.5}), ("edge", "edge", {}), ("reflect", "reflect", {}),
-    ("wrap", "wrap", {}),
+    ("else 0", "constant", {}), ("else 2.5", "constant", {"constant_values": 2.5}),
+    ("edge", "edge", {}), ("reflect", "reflect", {}), ("wrap", "wrap", {}),
 ])  # fmt: skip
 def test_every_border_is_the_padding_of_numpy(border: str, mode: str, extra: dict[str, float]) -> None:
     x = normal(3, 5)

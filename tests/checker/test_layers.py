@@ -40,7 +40,12 @@ layer Net(i: axis, h: axis, o: axis) {
 
 
 def test_a_square_sub_layer_may_have_one_axis_twice() -> None:
-    text = LINEAR + "layer Net(c: axis) {\n    inner = Linear(i=c, o=c)\n    forward(x[n, c]) -> like x { return x + inner(x) }\n}\n"
+    text = LINEAR + """
+layer Net(c: axis) {
+    inner = Linear(i=c, o=c)
+    forward(x[n, c]) -> like x { return x + inner(x) }
+}
+"""
     x, w = RNG.normal(size=(2, 3)), RNG.normal(size=(3, 3))
     np.testing.assert_allclose(run(text, {"x": x, "inner.weight": w}, {"c": 3}), x + x @ w.T)
 

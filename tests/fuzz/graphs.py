@@ -214,7 +214,11 @@ class Grower:
     def normaliser(self) -> None:
         x = self.within(self.pick(), -4, 4)
         over = self.some_axes(x)
-        if over:
+        if over and self.rng.random() < 0.25:
+            m = max(map(abs, self.bounds[x]))
+            axis = self.rng.choice(sorted(over, key=str))
+            self.add(build.reduce("cumsum", x, {axis}), (-40 * m, 40 * m))
+        elif over:
             op = self.rng.choice(["softmax", "log_softmax"])
             self.add(build.reduce(op, x, over), (0.0, 1.0) if op == "softmax" else (-12.0, 0.0))
 
@@ -329,11 +333,11 @@ class Grower:
 
     def jump(self) -> None:
         raw = self.rng.choice([port.node for port in self.ports if port.type.dtype == "float"])
-        op = self.rng.choice((*JUMPING, "to_int", "floordiv", "mod", "argmax"))
-        if op == "argmax":
+        op = self.rng.choice((*JUMPING, "to_int", "floordiv", "mod", "argmax", "argsort"))
+        if op in ("argmax", "argsort"):
             axes = sorted(raw.axes, key=str)
             if axes:
-                made = build.reduce("argmax", raw, {self.rng.choice(axes)})
+                made = build.reduce(op, raw, {self.rng.choice(axes)})
                 self.ints.append(made)
                 self.add(build.apply("to_float", made), (0.0, 20.0))
         elif op == "to_int":

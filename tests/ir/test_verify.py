@@ -32,7 +32,7 @@ def line(text: str, result: str = "r[n, c]") -> str:
     (line("exp %token : float[n]", "r[n]"), "exp takes no int there"),
     (line("sum[n] %x : float[n, c]"), "sum has the axes that are left"),
     (line("sum[c] %token : int[n]", "r[n]"), "sum goes over axes that its operand lacks"),
-    (line("argmax[n, c] %x : int", "r[]"), "argmax goes over one axis"),
+    (line("argmax[n, c] %x : int", "r[]"), "argmax goes along one axis"),
     (line("softmax[c] %x : float[n]", "r[n]"), "softmax has all axes of its operand"),
     (line("mean[n] %token : float", "r[]"), "mean takes no int"),
     (line("read %x[c = %x edge] : float[n, c]"), "the index along c is an int, not float"),

@@ -10,7 +10,6 @@ from archc.limits import LIMITS
 from archc.syntax import habits, mistakes
 from archc.syntax.parse import parse
 from archc.syntax.parser import SyntaxProblem
-from archc.syntax.tables import load
 
 
 def problems_of(text: str) -> list[Problem]:
@@ -202,20 +201,6 @@ def test_what_is_just_inside_the_limits_parses() -> None:
     assert parse("fn f(x) { y = 9223372036854775807 }", "x", problems)
     assert parse("fn f(" + "x" * LIMITS["name"].value + ") { }", "x", problems)
     assert not problems.found
-
-
-def test_the_first_error_of_a_process_is_explained_in_50_ms() -> None:
-    import time
-
-    fastest = 1.0
-    for _ in range(3):
-        mistakes.first_errors.cache_clear()
-        mistakes.situation.cache_clear()
-        load()
-        start = time.perf_counter()
-        problems_of("fn f(x) { a < b < c }")
-        fastest = min(fastest, time.perf_counter() - start)
-    assert fastest < 0.05
 
 
 def test_syntax_problem_knows_its_token() -> None:

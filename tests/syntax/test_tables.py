@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 
 import archc
-from archc.diagnostics.model import Problems
 from archc.resources import GRAMMAR, folder
 from archc.syntax import tables
-from archc.syntax.parse import parse
 
 
 def test_saved_tables_belong_to_the_grammar() -> None:
@@ -66,28 +64,3 @@ print([name for name in ("lark", "numpy", "torch", "networkx", "rich") if name i
     path = {**os.environ, "PYTHONPATH": str(Path(archc.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=path)
     assert done.stdout.strip() == "[]"
-
-
-def best(seconds: list[float]) -> float:
-    return min(seconds)
-
-
-def test_tables_load_in_10_ms_and_1000_lines_parse_in_150_ms() -> None:
-    import time
-
-    texts = [path.read_text(encoding="utf-8") for path in sorted(folder("stdlib").glob("*.arch"))]
-    lines = "\n".join("\n".join(texts).split("\n"))
-    text = (lines + "\n") * (1000 // (lines.count("\n") + 1) + 1)
-    scale = 1000 / (text.count("\n") + 1)
-    loads, parses = [], []
-    for _ in range(5):
-        tables.load.cache_clear()
-        start = time.perf_counter()
-        tables.load()
-        loads.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        problems = Problems()
-        assert parse(text, "x.arch", problems) is not None, problems.found
-        parses.append(time.perf_counter() - start)
-    assert best(loads) < 0.010
-    assert best(parses) * scale < 0.150
