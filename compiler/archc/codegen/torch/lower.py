@@ -362,7 +362,8 @@ def _default_name(current: Node) -> str:
     return {"mul": "product", "add": "total", "sub": "difference", "div": "quotient", "neg": "negative", "read": "taken",
             "var": "variance", "max": "largest", "min": "smallest", "where": "chosen", "iota": "index",
             "le": "mask", "lt": "mask", "ge": "mask", "gt": "mask", "eq": "mask", "and": "mask", "or": "mask",
-            "ipow": "power", "sum": "total_sum", "to_float": "position"}.get(current.op, current.op if current.op.isidentifier() else "value")
+            "ipow": "power", "sum": "total_sum", "to_float": "position"}.get(
+                current.op, current.op if current.op.isidentifier() else "value")
 
 
 Rule = Callable[[Lowering, Node], Expr]
