@@ -210,7 +210,9 @@ def _gather(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> Exp
 
 
 def _along(low: Lowering, x: Expr, index: Index) -> Expr | None:
-    """x along one axis by an int tensor that shares other axes with it: take_along_dim."""
+    """x along one axis by an int tensor that shares other axes with it: take_along_dim; where the index is to be checked,
+    gather, for take_along_dim wraps an index outside, and only where nothing is to be broadcast, for gather cuts.
+    """
     assert x.dims is not None
     if index.form is not None or len(index.axes) != 1 or index.border not in ("trust", "check", "edge", "wrap"):
         return None
@@ -219,7 +221,10 @@ def _along(low: Lowering, x: Expr, index: Index) -> Expr | None:
     new = index.free - shared
     if len(new) > 1 or not shared or (x.is_leading and any(a.name == LEADING for a in new)):
         return None
-    border: Borders = "trust" if index.border == "check" else index.border
+    checked = index.border == "check"
+    if checked and (x.is_leading or shared != x.axes - {axis}):
+        return None
+    border: Borders = "trust" if checked else index.border
     tensor = mapped(low, layout.squeeze(low.value(index.node)), axis.size, border)
     if new:
         tensor = layout.relabel(tensor, {next(iter(new)): axis})
@@ -230,7 +235,7 @@ def _along(low: Lowering, x: Expr, index: Index) -> Expr | None:
         order = x.dims
     if frozenset(tensor.axes) != x.axes or tensor.dims != order:
         tensor = layout.insert(tensor, tuple(dim if dim in tensor.axes else None for dim in order))
-    taken = Expr("take_along_dim", (x, tensor), (x.position(axis),), x.dims, x.dtype)
+    taken = Expr("gather" if checked else "take_along_dim", (x, tensor), (x.position(axis),), x.dims, x.dtype)
     if new:
         return layout.relabel(taken, {axis: next(iter(new))})
     return Expr("squeeze", (taken,), (x.position(axis),), tuple(dim for dim in x.dims if dim != axis), x.dtype)
@@ -250,7 +255,7 @@ def _general(low: Lowering, current: Node, x: Expr, found: Sequence[Index], fill
         raise NeedsFlat
     assert x.dims is not None
     axes = [axis for _, axis in ready]
-    shared = [dim for dim in x.dims if dim in free]
+    shared = [dim for dim in x.dims if dim in free and dim not in axes]
     tensors: list[Expr] = []
     for index, axis in ready:
         x, tensor = _ready(low, x, axis, index, _index_tensor(low, index, free), outside)

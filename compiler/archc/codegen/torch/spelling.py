@@ -199,6 +199,7 @@ STRUCTURE = {
     "index_select": Spelled("{0}.index_select({p0}, {1})"),
     "embedding": Spelled("F.embedding({1}, {0})"),
     "take_along_dim": Spelled("{0}.take_along_dim({1}, {p0})"),
+    "gather": Spelled("{0}.gather({p0}, {1})"),
     "index_put": Spelled("{0}.index_put({2}, {1}, accumulate=True)"),
     "index_add": Spelled("{0}.index_add({p0}, {2}, {1})"),
     "cat": Spelled("torch.cat(({0*}), {p0})"),
