@@ -56,7 +56,7 @@ def order_of(low: Lowering, current: Node, args: Sequence[Expr]) -> tuple[Axis, 
     orders = [tuple(dim for dim in arg.dims if dim is not None) for arg in args if arg.dims is not None]
     found = merge(orders, low.wish.get(current, ()))
     rest = [axis for axis in low.wish.get(current, ()) if axis in current.axes and axis not in found]
-    found = (*found, *rest)
+    found = (*found, *rest, *sorted(current.axes - frozenset((*found, *rest)), key=lambda axis: axis.name))
     return tuple(sorted(found, key=lambda axis: axis.name != LEADING))
 
 
