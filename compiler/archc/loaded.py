@@ -35,7 +35,7 @@ class Namespace:
         if name.startswith("__") or name not in self._names:
             raise AttributeError(f"'{self._program.root.path}' has no layer '{name}'; it has {', '.join(self._names) or 'none'}")
         found = _module(self._program, self._key, name, self._static)
-        layer: type[nn.Module] = getattr(found, name)
+        layer: type[nn.Module] = found.__dict__["__layer__"]
         setattr(self, name, layer)
         return layer
 
@@ -82,13 +82,16 @@ def _module(program: Program, key: str, layer: str, static: Mapping[str, object]
     found = sys.modules.get(full)
     if found is not None and found.__dict__.get("__digest__") == digest:
         return found
-    text = api.emitted(program, [layer], api.own_static(program, layer, static))["modules.py"]
+    files = api.emitted(program, [layer], api.own_static(program, layer, static))
+    text = files["modules.py"]
     where = f"<archc {program.root.path} {layer} {digest}>"
     linecache.cache[where] = (len(text), None, text.splitlines(True), where)
     made = ModuleType(full, f"The layer {layer} of {program.root.path}, compiled.")
     made.__file__ = where
     made.__dict__["__digest__"] = digest
     exec(compile(text, where, "exec", dont_inherit=True), made.__dict__)  # our own compiler's output
+    (title,) = json.loads(files["manifest.json"])["layers"]  # not the layer's own name where that means something else in Python
+    made.__dict__["__layer__"] = made.__dict__[title]
     parent = f"{__name__}.{key}"
     if parent not in sys.modules:
         package = ModuleType(parent)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import archc
+from archc import api
 
 SCALE = """
 # Scales.
@@ -109,3 +110,9 @@ def test_importing_archc_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["F", "nn", "torch", "Tensor", "ValueError", "None", "class", "annotations"])
+def test_a_layer_may_have_a_name_that_means_something_else_in_python(name: str) -> None:
+    loaded = api.load_text(f"layer {name}() {{ forward(x[...]) -> like x {{ return relu(x) }} }}", "names.arch")
+    assert getattr(loaded, name)()(torch.tensor([-1.0, 2.0])).tolist() == [0.0, 2.0]

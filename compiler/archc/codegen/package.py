@@ -44,7 +44,7 @@ def emit(package: Package, *, targets: Sequence[str] = ("torch",), compiler_vers
 
 def class_names(package: Package) -> dict[str, str]:
     """A class name for every module: the layer's own where no other has it; the layers asked for come first."""
-    unique = names.Names({"Any", "Tensor", "nn", "torch", "math", "F"})
+    unique = names.Names({"Any", "Tensor", "annotations", "nn", "torch", "math", "F"})
     found: dict[str, str] = {}
     for key in (*package.roots, *package.modules):
         if key not in found:
