@@ -14,7 +14,10 @@ from tests.codegen.harness import arguments, callable_of, compare, same, without
 from tests.fuzz.graphs import random_graph, random_inputs
 
 
-@pytest.mark.parametrize("block", range(8))
+BLOCKS = [*range(8), *(pytest.param(block, marks=pytest.mark.slow) for block in range(8, 40))]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
 def test_values(block: int) -> None:
     for seed in range(25 * block, 25 * block + 25):
         rng = random.Random(seed)
@@ -22,7 +25,7 @@ def test_values(block: int) -> None:
         compare(graph, *random_inputs(graph, rng))
 
 
-@pytest.mark.parametrize("block", range(8))
+@pytest.mark.parametrize("block", BLOCKS)
 def test_gradients(block: int) -> None:
     for seed in range(1000 + 15 * block, 1015 + 15 * block):
         rng = random.Random(seed)

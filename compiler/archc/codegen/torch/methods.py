@@ -73,7 +73,7 @@ def function(graph: Graph, title: str, registry: Registry) -> Function:
             results.append(low.out(low.value(update.node), low.ports[update.buffer].layout))
         for penalty in ready.penalties:
             low.lower(penalty.node)
-            results.append(low.as_tensor(low.value(penalty.node)))
+            results.append(low.out(low.value(penalty.node), penalty.layout))
         inputs = tuple(replace(port, role="input") if port.role in ("param", "buffer") else port for port in ready.inputs)
         head = entry.statements(low, [replace(ready, inputs=inputs)], graph.numbers, {})
         arguments = tuple((written[port.name], "Any", None) for port in graph.inputs) + tuple(
@@ -185,7 +185,7 @@ def _penalties(low: Lowering, graph: Graph) -> list[Statement]:
     low.block = []
     for output in graph.penalties:
         low.lower(output.node)
-        pair = Expr("tuple", (literal_text(output.name), low.as_tensor(low.value(output.node))))
+        pair = Expr("tuple", (literal_text(output.name), low.out(low.value(output.node), output.layout)))
         low.block.append(Do(Expr("function", (pair,), ("self.penalties.append",), None)))
     return [Branch(name("self.penalties is not None"), tuple(low.block))]
 
@@ -204,7 +204,8 @@ def _updates(low: Lowering, graph: Graph) -> list[Statement]:
         port = low.ports[update.buffer]
         value = low.value(update.node)
         value = low.as_tensor(value) if value.is_host else value
-        values.append((update.buffer, low.out(value, port.layout) if value.axes else value))
+        scalar = not value.axes
+        values.append((update.buffer, low.out(value, ()) if scalar else low.out(value, port.layout)))
     if len(values) > 1 and _crossed(graph):
         values = [(text, low.bind(value, f"new_{text.rsplit('.', 1)[-1]}")) for text, value in values]
     for text, value in values:
