@@ -177,9 +177,15 @@ def layers() -> object:
     return loaded(str(LAYERS))
 
 
-def test_names_of_the_state_are_those_of_the_source_where_they_can_be() -> None:
+def test_names_of_the_state_are_those_of_the_source() -> None:
     module = layers().Keywords(class_=3)  # type: ignore[attr-defined]
-    assert list(module.state_dict()) == ["lambda", "type_"]
+    assert list(module.state_dict()) == ["lambda", "type"]
+    module.load_state_dict({"lambda": torch.full((3,), 7.0), "type": torch.zeros(3)})
+    assert torch.equal(module.lambda_, torch.full((3,), 7.0))
+    outer = nn.Sequential(copy.deepcopy(module), pickle.loads(pickle.dumps(module)))
+    assert list(outer.state_dict()) == ["0.lambda", "0.type", "1.lambda", "1.type"]
+    outer.load_state_dict({name: value + 1 for name, value in outer.state_dict().items()})
+    assert torch.equal(outer[1].lambda_, torch.full((3,), 8.0))
     assert list(layers().Tower(c=2).state_dict()) == [  # type: ignore[attr-defined]
         "place",
         "levels.0.weight",

@@ -13,7 +13,6 @@ from archc.passes.gradient import gradient
 from tests.codegen.harness import arguments, callable_of, compare, same, without_draws
 from tests.fuzz.graphs import random_graph, random_inputs
 
-
 BLOCKS = [*range(8), *(pytest.param(block, marks=pytest.mark.slow) for block in range(8, 40))]
 
 

@@ -49,7 +49,7 @@ def test_module_attributes_are_known() -> None:
         ("forward", "forward_"),
         ("type", "type_"),
         ("gamma", "gamma"),
-        ("lambda", "lambda_"),
+        ("lambda", "lambda_"), ("lambda_", "lambda__"), ("type_", "type__"),
         ("double", "double_"),
         ("__init__", "__init___"),
     ],

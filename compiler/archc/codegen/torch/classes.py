@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Iterator, Mapping
 
 from archc.checker.sizes import Size
@@ -60,10 +59,19 @@ class ClassWriter:
         return f"{doc}\n\n{taken} -> {given}\n" if doc else f"{taken} -> {given}"
 
     def attributes(self) -> Iterator[str]:
-        """Annotations of params and buffers, for type checkers."""
+        """Annotations of buffers, for type checkers, and names that differ from those of the source."""
+        if renamed := self.renamed():
+            listed = ", ".join(f'"{name}": "{source}"' for name, source in renamed.items())
+            yield f"    source_names = {{{listed}}}"
         for stored in self.module.stored:
-            if stored.kind == "buffer" and not keyword.iskeyword(stored.name):
+            if stored.kind == "buffer":
                 yield f"    {names.attribute(stored.name)}: Tensor"
+
+    def renamed(self) -> dict[str, str]:
+        """Attributes that are not called as in the source, and what they are called there."""
+        parts = [stored.name for stored in self.module.stored if stored.kind != "init"]
+        parts += [child.name for child in self.module.children]
+        return {names.attribute(text): text for text in parts if names.attribute(text) != text}
 
     def functions(self) -> Iterator[list[str]]:
         yield self.constructor()
@@ -90,6 +98,9 @@ class ClassWriter:
             arguments.append((names.argument(text), kind, _quoted(value)))
         arguments += [("device", "torch.device | str | None", "None"), ("dtype", "torch.dtype | None", "None")]
         body: list[Statement] = [Do(Expr("function", (), ("super().__init__",), None))]
+        if self.renamed():
+            for when, helper in (("state_dict_post", "_save_by_source"), ("load_state_dict_pre", "_load_by_source")):
+                body.append(Do(Expr("function", (name(helper),), (f"self.register_{when}_hook",), None)))
         body += [self.fixed(text, value) for text, value in statics]
         body += self.checks()
         for number in self.module.numbers:
@@ -161,7 +172,7 @@ class ClassWriter:
         """`self.gamma = nn.Parameter(torch.empty(...))` or a registered buffer."""
         if stored.kind == "init":
             return []
-        registered = names.stored(stored.name)
+        registered = names.attribute(stored.name)
         if stored.value is None:
             value = Expr("method", (name(names.argument(stored.name), ()), *_placed(stored)), ("to",), ())
             value = Expr("method", (value,), ("clone",), ()) if stored.kind == "buffer" else Expr(
@@ -173,26 +184,18 @@ class ClassWriter:
         text = Expr("literal", (), (f'"{registered}"',))
         if stored.kind == "buffer":
             return [Do(Expr("function", (text, value), ("self.register_buffer",), None))]
-        param = Expr("function", (value,), ("nn.Parameter",), ())
-        if not keyword.iskeyword(registered):
-            return [Assign((f"self.{registered}",), param)]
-        return [Do(Expr("function", (text, param), ("self.register_parameter",), None))]
+        return [Assign((f"self.{registered}",), Expr("function", (value,), ("nn.Parameter",), ()))]
 
     def child(self, child: Child) -> list[Statement]:
         """A sub-module, or a list of them: one comprehension where all are alike."""
         made = [self.instance(key, arguments) for key, arguments in zip(child.modules, child.arguments, strict=True)]
         if not child.is_list:
-            return self.registered(child.name, made[0])
+            return [Assign((f"self.{names.attribute(child.name)}",), made[0])]
         if len(made) > 1 and all(one == made[0] for one in made):
             inner = Expr("name", (), (f"[{printer.expression(made[0])} for _ in range({len(made)})]",), None)
         else:
             inner = Expr("name", (), (f"[{', '.join(map(printer.expression, made))}]",), None)
-        return self.registered(child.name, Expr("function", (inner,), ("nn.ModuleList",), None))
-
-    def registered(self, text: str, value: Expr) -> list[Statement]:
-        if not keyword.iskeyword(text):
-            return [Assign((f"self.{names.attribute(text)}",), value)]
-        return [Do(Expr("function", (Expr("literal", (), (f'"{text}"',)), value), ("self.add_module",), None))]
+        return [Assign((f"self.{names.attribute(child.name)}",), Expr("function", (inner,), ("nn.ModuleList",), None))]
 
     def instance(self, key: str, arguments: Mapping[str, Graph]) -> Expr:
         other = self.package.modules[key]

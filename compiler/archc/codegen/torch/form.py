@@ -172,7 +172,8 @@ def _verify_expr(expr: Expr, known: set[str]) -> None:
             continue
         if part.op not in SPELLING:
             raise Malformed(f"{part.op} has no spelling")
-        if part.op == "name" and (first := _FIRST.match(str(part.params[0]))) and first[0] not in known | _GLOBAL:
+        first = _FIRST.match(str(part.params[0])) if part.op == "name" else None
+        if first and first[0] not in known | _GLOBAL | HELPERS.keys():
             raise Malformed(f"{part.params[0]} is read before it is assigned")
         if SPELLING[part.op].broadcasts and part.dims is not None:
             _verify_broadcast(part)

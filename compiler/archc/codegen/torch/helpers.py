@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 HELPERS = {
+    "_save_by_source": '''\
+def _save_by_source(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    """Saves what Python or nn.Module owns the name of under its name in the source."""
+    for key in list(state):
+        name, dot, rest = key.removeprefix(prefix).partition(".")
+        if key.startswith(prefix) and name in module.source_names:
+            state[f"{prefix}{module.source_names[name]}{dot}{rest}"] = state.pop(key)
+''',
+    "_load_by_source": '''\
+def _load_by_source(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Reads what `_save_by_source` saved."""
+    names = {source: name for name, source in module.source_names.items()}
+    for key in list(state):
+        source, dot, rest = key.removeprefix(prefix).partition(".")
+        if key.startswith(prefix) and source in names:
+            state[f"{prefix}{names[source]}{dot}{rest}"] = state.pop(key)
+''',
     "_batch_norm": '''\
 def _batch_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
@@ -19,4 +36,4 @@ def _batch_norm(
 
 def used(body: str) -> list[str]:
     """The texts of the helpers that a file calls, as lines."""
-    return [text.rstrip("\n") for name, text in HELPERS.items() if f" {name}(" in body or f"({name}(" in body]
+    return [text.rstrip("\n") for name, text in HELPERS.items() if f" {name}(" in body or f"({name}" in body]

@@ -14,7 +14,8 @@ MODULE_ATTRIBUTES = frozenset({
     "register_forward_pre_hook", "register_full_backward_hook", "register_full_backward_pre_hook",
     "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook", "register_module", "register_parameter",
     "register_state_dict_post_hook", "register_state_dict_pre_hook", "requires_grad_", "reset_parameters", "set_extra_state",
-    "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train", "training", "type", "xpu", "zero_grad",
+    "set_submodule", "share_memory", "source_names", "state_dict", "to", "to_empty", "train", "training", "type", "xpu",
+    "zero_grad",
 })
 """What an nn.Module, or a class that we emit, already has under this name (a test compares with torch)."""
 
@@ -23,22 +24,18 @@ _USED = frozenset({"self", "torch", "nn", "F", "math", "Tensor", "float", "int",
 
 
 def python_name(text: str) -> str:
-    """A valid identifier of Python that resembles the text."""
+    """A valid identifier of Python that resembles the text; two texts never become one name by an underscore at the end."""
     text = re.sub(r"\W", "_", text)
     if not text or text[0].isdigit():
         text = "_" + text
-    return text + "_" if keyword.iskeyword(text) or (keyword.issoftkeyword(text) and text != "_") else text
+    plain = text.rstrip("_")
+    return text + "_" if plain and (keyword.iskeyword(plain) or keyword.issoftkeyword(plain)) else text
 
 
 def attribute(text: str) -> str:
     """The attribute of an nn.Module that holds what the source calls `text`."""
-    text = python_name(text)
-    return text + "_" if text in MODULE_ATTRIBUTES or text.startswith("__") else text
-
-
-def stored(text: str) -> str:
-    """How a param, buffer or sub-module is registered: as in the source, unless nn.Module owns the name."""
-    return text if keyword.iskeyword(text) else attribute(text)
+    found = python_name(text)
+    return found + "_" if found == text and (text.rstrip("_") in MODULE_ATTRIBUTES or text.startswith("__")) else found
 
 
 def argument(text: str) -> str:
@@ -51,10 +48,7 @@ def path(dotted: str) -> str:
     """`blocks.0.norm` as an expression on self: `self.blocks[0].norm`."""
     parts = ["self"]
     for part in dotted.split("."):
-        if keyword.iskeyword(part):
-            parts = [f'getattr({"".join(parts)}, "{part}")']
-        else:
-            parts.append(f"[{part}]" if part.isdigit() else f".{attribute(part)}")
+        parts.append(f"[{part}]" if part.isdigit() else f".{attribute(part)}")
     return "".join(parts)
 
 
