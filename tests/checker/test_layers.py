@@ -71,6 +71,33 @@ def test_one_instance_used_twice_ties_its_weights() -> None:
     assert params(graph(text)) == ["a.weight"]
 
 
+def test_a_second_name_for_an_instance_is_no_second_module() -> None:
+    text = LINEAR + """
+layer Net(c: axis) {
+    a = Linear(i=c, o=c)
+    b = a
+    forward(x[n, c]) -> like x { return b(a(x)) }
+}
+"""
+    assert params(graph(text)) == ["a.weight"]
+    *_, net = lower_package([unit(text)], "test.arch")
+    assert [child.name for child in net.children] == ["a"]
+
+
+def test_a_method_that_updates_outside_of_training_has_no_gradient() -> None:
+    text = """
+layer Count() {
+    buffer seen[] = 0
+    forward(x[n]) -> [n] { return x / max(seen, 1) }
+    fn fit(x[n]) -> [] {
+        update seen = seen + |n|
+        return seen
+    }
+}
+"""
+    assert [m.no_grad for m in unit(text).methods] == [False, True]
+
+
 def test_layers_and_functions_are_arguments() -> None:
     text = LINEAR + """
 layer Twice(i: axis, o: axis) {

@@ -89,6 +89,12 @@ class Registry:
         instances = [item for item in items if isinstance(item, Instance)]
         if not instances or len(instances) != len(items):
             return None
+        own = [i.path == (f"{name}.{k}" if isinstance(value, tuple) else name) for k, i in enumerate(instances)]
+        if not any(own):
+            return None  # another name for sub-layers that stand elsewhere: their weights are tied
+        if not all(own):
+            self.problems.add(codes.NOT_SUPPORTED, instances[0].span, what="a list of which some sub-layers stand elsewhere too")
+            return None
         units = [self.unit(instance.of, instance.statics, instance.absent) for instance in instances]
         if any(unit is None for unit in units):
             return None
@@ -116,7 +122,9 @@ class Registry:
             if not context.mode_used:
                 found.append(body)
                 break
-        return Method(fn.name.name, fn.doc, inputs, found[0], found[1], fn.span)
+        # What a method stores outside of training is no part of a derivative: a refit, a decoding step.
+        no_grad = fn.name.name != "forward" and bool(found[1].updates)
+        return Method(fn.name.name, fn.doc, inputs, found[0], found[1], fn.span, no_grad)
 
 
 def _constructor(instance: Instance, wholes: Mapping[Dim, Size]) -> dict[str, Term]:
