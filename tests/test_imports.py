@@ -11,9 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "compiler" / "archc"
 ORDER = ["version", "resources", "diagnostics", "limits", "syntax", "ops", "checker", "ir", "rules", "passes", "codegen",
-         "pipelines", "sources", "store", "api", "train", "cli", "__main__"]
+         "pipelines", "analyze", "sources", "store", "api", "train", "cli", "__main__"]
 HEAVY = ("torch", "sympy", "networkx", "numpy", "triton", "rich")
-LAZY = ["diagnostics", "syntax", "ops", "checker", "ir", "rules", "passes", "codegen", "pipelines", "api", "cli"]
+LAZY = ["diagnostics", "syntax", "ops", "checker", "ir", "rules", "passes", "codegen", "pipelines", "analyze", "api", "cli"]
 
 
 def imports(path: Path, *, top: bool = False, types: bool = True) -> set[str]:

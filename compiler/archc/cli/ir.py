@@ -7,7 +7,7 @@ from difflib import get_close_matches, unified_diff
 from itertools import pairwise
 
 from archc.cli.main import UsageError
-from archc.cli.values import add_static, pairs
+from archc.cli.values import add_static, layer_of, pairs
 from archc.ir.graph import Graph
 from archc.passes.base import Pass
 
@@ -99,10 +99,7 @@ def _graph(options: argparse.Namespace) -> Graph:
     from archc.ir.lower import lower_graph
 
     program = api.open_program(options.file)
-    names = [declared.name for declared in program.layers]
-    if options.layer is None and len(names) != 1:
-        raise UsageError(f"say which layer of '{options.file}': --layer NAME, one of {', '.join(names) or 'none'}")
-    unit = api.unit(program, options.layer or names[0], pairs(options.static, "--set"))
+    unit = api.unit(program, layer_of(program, options), pairs(options.static, "--set"))
     methods = [method.name for method in unit.methods]
     if options.method not in methods:
         raise UsageError(f"{unit.name} has no method '{options.method}'; it has {', '.join(methods)}")

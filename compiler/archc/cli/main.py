@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "say everything that is wrong with .arch files",
     "compile": "write the layers of a .arch file as a PyTorch package",
     "ir": "print a layer's graph, after any pass",
+    "explain": "say what a layer costs: params, arithmetic, memory, by sub-layer",
     "train": "train a layer on data, with checkpoints",
     "doctor": "say what this machine can run, and why not",
 }

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archc.cli.main import UsageError
+
+if TYPE_CHECKING:
+    from archc.checker.program import Program
 
 
 def pairs(texts: Iterable[str], flag: str) -> dict[str, Any]:
@@ -36,3 +39,11 @@ def value_of(text: str) -> bool | int | float | str | list[int]:
 def add_static(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--set", dest="static", action="append", default=[], metavar="NAME=VALUE",
                         help="a static choice of the layer: --set order=3 --set norm=RMSNorm")
+
+
+def layer_of(program: Program, options: argparse.Namespace) -> str:
+    """The layer that --layer names, or the file's only one. Raises UsageError."""
+    names = [declared.name for declared in program.layers]
+    if options.layer is None and len(names) != 1:
+        raise UsageError(f"say which layer of '{options.file}': --layer NAME, one of {', '.join(names) or 'none'}")
+    return str(options.layer or names[0])

@@ -74,7 +74,8 @@ def graph_work(graph: Graph, float_bytes: int = 4) -> Work:
 def least_traffic(graph: Graph, float_bytes: int = 4) -> Work:
     """The bytes that no implementation can do without: every input that is used read once, every result written once."""
     used = {node.attrs for node in topological(graph.roots) if node.op == "input"}
-    read = sum((size_in_bytes(port.type, float_bytes) for port in graph.inputs if port.name in used), NOTHING)
+    read = sum((size_in_bytes(port.type, float_bytes) for port in graph.inputs
+               if port.name in used and port.role != "number"), NOTHING)
     results = [Type(o.node.type.dtype, frozenset(flat(o.layout))) for o in (*graph.outputs, *graph.penalties)]
     buffers = {port.name: port.type for port in graph.inputs}
     results += [buffers[update.buffer] for update in graph.updates]

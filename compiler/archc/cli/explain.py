@@ -1,0 +1,152 @@
+"""`archc explain`: what a layer costs, by sub-layer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from archc.cli.main import InputError, UsageError
+from archc.cli.values import add_static, layer_of, pairs
+
+if TYPE_CHECKING:
+    from archc.analyze.explain import Explained
+    from archc.analyze.saved import Kept
+    from archc.checker.program import Program
+    from archc.ir.module import Module
+
+EXAMPLES = """examples:
+  archc explain std.attention --layer SelfAttention
+  archc explain std.attention --layer SelfAttention --arg c=64 --size rows=8 t=128
+  archc explain std.vision --layer ResidualBlock --arg channels=16 --size n=32 h=28 w=28 --json
+
+Sizes that are not given stay symbols; `rows` is that of all leading dimensions together."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a .arch file, or a module of the library: std.kan")
+    parser.add_argument("--layer", metavar="NAME", help="the layer (the file's only one)")
+    parser.add_argument("--method", metavar="NAME", default="forward", help="(forward)")
+    parser.add_argument("--mode", choices=["train", "eval"], default="train", help="(train)")
+    add_static(parser)
+    parser.add_argument("--arg", action="extend", nargs="+", default=[], metavar="NAME=VALUE",
+                        help="an argument of the constructor: --arg c=64 heads=4")
+    parser.add_argument("--size", action="extend", nargs="+", default=[], metavar="NAME=VALUE",
+                        help="the size of an axis of the inputs: --size n=32 t=49")
+    parser.add_argument("--data", action="store_true", help="the inputs are data: no gradient is asked of them")
+    parser.add_argument("--depth", type=int, metavar="N", help="only the first N levels of sub-layers")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    from archc import api
+    from archc.analyze import explain, figures
+    from archc.analyze.binding import ROWS, Unfit
+
+    program = api.open_program(options.file)
+    static = pairs(options.static, "--set")
+    package = api.simplified(api.package(program, [layer_of(program, options)], static))
+    key = package.roots[0]
+    module = package.modules[key]
+    methods = [method.name for method in module.methods]
+    if options.method not in methods:
+        raise UsageError(f"{module.name} has no method '{options.method}'; it has {', '.join(methods)}")
+    numbers, axes = figures.symbols_of(package, key, options.method, options.mode)
+    others = {number.name for number in module.numbers} - set(numbers)
+    given = _numbers(options, numbers, [ROWS if axis == "..." else axis for axis in axes], others)
+    sizes = {("..." if name == ROWS else name): value for name, value in given.items() if name not in others}
+    try:
+        report = figures.analyse(package, key, sizes, method=options.method, mode=options.mode, data=options.data)
+        found = explain.explained(report, lambda more: _kept(program, module, report, {**given, **more}, options, static))
+    except Unfit as error:
+        raise InputError(str(error)) from error
+    if options.depth is not None:
+        found = explain.down_to(found, options.depth)
+    if options.json:
+        asked = {"file": options.file, "method": options.method, "mode": options.mode}
+        print(json.dumps({**asked, **explain.as_json(found)}, indent=2))
+    else:
+        from archc.cli import tables
+
+        tables.show(found, options, sys.stdout.isatty())
+    return 0
+
+
+def _numbers(options: argparse.Namespace, numbers: list[str], axes: list[str], others: set[str]) -> dict[str, Any]:
+    """What --arg and --size give, each known and a number."""
+    found: dict[str, Any] = {}
+    for flag, texts, known in (("--arg", options.arg, {*numbers, *others}), ("--size", options.size, {*axes, *numbers})):
+        for name, value in pairs(texts, flag).items():
+            if name not in known:
+                raise UsageError(f"{flag} takes {', '.join(sorted(known)) or 'nothing here'}, not '{name}'")
+            if name not in others and (type(value) is not int or value < 0):
+                raise UsageError(f"{flag} {name} is a whole number of at least 0, not '{value}'")
+            found[name] = value
+    return found
+
+
+def _kept(program: Program, module: Module, report: Any, given: Mapping[str, Any], options: argparse.Namespace,
+          static: Mapping[str, object]) -> list[Kept]:
+    """What torch keeps of a call at these sizes; on the CPU where the layer looks at values and the call is small."""
+    from archc.analyze import saved
+    from archc.analyze.binding import ROWS
+
+    values = {**{n: v for n, v in report.given.items() if n != "..."}, **given}
+    if "..." in report.given:
+        values[ROWS] = report.given["..."]
+    for name, (whole, part) in report.sizes.quotients.items():
+        values[name] = whole.evaluate(values) // part.evaluate(values)
+    shapes = {name: tuple(size.evaluate(values) for size in shape) for name, shape in report.inputs.items()}
+    method = next(m for m in module.methods if m.name == options.method)
+    dtypes = {port.name: port.type.dtype for port in method.train.inputs}
+    arguments = {number.name: values[number.name] for number in module.numbers if number.name in values}
+
+    def ask(device: str) -> list[Kept]:
+        return saved.kept(lambda where: _class(program, module.name, static)(**arguments, device=where), shapes, dtypes,
+                          method=options.method, training=options.mode == "train", data=options.data, device=device)
+
+    try:
+        return ask("meta")
+    except saved.Unknown:
+        work = report.layer.total.work
+        if report.open or (work.read + work.written).evaluate({}) > LARGEST:
+            raise
+        return ask("cpu")
+
+
+LARGEST = 1 << 28
+"""Bytes moved by a call that is run on the CPU to see what it keeps."""
+
+
+def _class(program: Program, layer: str, static: Mapping[str, object]) -> Any:
+    from archc.loaded import Namespace
+
+    return getattr(Namespace(program, "explained", static), layer)
+
+
+def bytes_text(value: int | str) -> str:
+    """`48.0 KiB`; a polynomial stays."""
+    if isinstance(value, str):
+        return value
+    size = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+        size /= 1024
+    raise AssertionError
+
+
+def count_text(value: int | str) -> str:
+    """`1,234`; from a hundred thousand on `123.4 k`, `12.3 M`; a polynomial stays."""
+    if isinstance(value, str):
+        return value
+    for unit, step in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value >= 100 * step or (unit != "k" and value >= step):
+            return f"{value / step:,.1f} {unit}"
+    return f"{value:,}"
+
+
+def shape_text(found: Explained) -> str:
+    return ", ".join(f"{name}[{', '.join(map(str, shape))}]" for name, shape in found.inputs.items())

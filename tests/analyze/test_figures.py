@@ -1,0 +1,159 @@
+"""The figures of `archc explain` against counters of their own: the emitted module, torch's flop counter, counts by hand."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from archc import api, loaded
+from archc.analyze import binding, figures, saved, symbolic
+from archc.analyze.figures import Report
+from archc.checker.sizes import Size
+from archc.checker.types import dim_size
+from archc.ir import entry
+from archc.syntax import tree
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((*(ROOT / "stdlib").glob("*.arch"), *(ROOT / "examples").glob("*/*.arch")))
+EXAMPLE = re.compile(r"^# example: (\w+)\((.*?)\): (.*) -> .*$", re.M)
+CASES = [(path, *found) for path in FILES for found in EXAMPLE.findall(path.read_text(encoding="utf-8"))]
+
+
+class Case:
+    """An example line of a library file: the layer, its module, inputs and report."""
+
+    def __init__(self, path: Path, layer: str, arguments: str, shapes: str) -> None:
+        source = f"std.{path.stem}" if path.parent.name == "stdlib" else str(path)
+        self.program = api.open_program(source)
+        node = next(declared.node for declared in self.program.layers if declared.name == layer)
+        assert isinstance(node, tree.Layer)
+        shaping = {p.name.name for p in node.parameters if p.static or p.kind.name not in api.RUN_TIME}
+        values = {k: ast.literal_eval(v) for k, v in re.findall(r"(\w+)=([^,]+)", arguments)}
+        static = {k: v for k, v in values.items() if k in shaping}
+        self.arguments = {k: v for k, v in values.items() if k not in shaping}
+        self.shapes = [tuple(shape) for shape in ast.literal_eval("[" + re.sub(r"\]\s+\[", "],[", shapes) + "]")]
+        self.package = api.simplified(api.package(self.program, [layer], static))
+        self.key = self.package.roots[0]
+        self.graph = self.package.modules[self.key].methods[0].train
+        self.ports = [port for port in self.graph.inputs if port.role == "input"]
+        self.kind: Any = getattr(loaded.Namespace(self.program, f"figures{layer}", static), layer)
+
+    def report(self, **more: int) -> Report:
+        given = {k: v for k, v in self.arguments.items() if isinstance(v, int)}
+        numbers = {n.name: n.default for n in self.package.modules[self.key].numbers if isinstance(n.default, int)} | given
+        for port, shape in zip(self.ports, self.shapes, strict=True):
+            layout = port.layout
+            if entry.has_leading(layout):
+                cut = len(shape) - (len(layout) - 1)
+                given["..."] = int(torch.Size(shape[:cut]).numel())
+                layout, shape = layout[1:], shape[cut:]
+            for dim, size in zip(layout, shape, strict=True):
+                for symbol in dim_size(dim).symbols - numbers.keys():
+                    factor = dim_size(dim) // Size.symbol(symbol)  # every open dimension is a multiple of one symbol
+                    given.setdefault(symbol, size // factor.evaluate(numbers))
+        return figures.analyse(self.package, self.key, {**given, **more})
+
+    def kept(self, device: str) -> list[saved.Kept]:
+        shapes = dict(zip([p.name for p in self.ports], self.shapes, strict=True))
+        return saved.kept(lambda where: self.kind(**self.arguments, device=where), shapes,
+                          {p.name: p.type.dtype for p in self.ports}, device=device)
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0].stem}-{case[1]}-{case[2]}")
+def case(request: pytest.FixtureRequest) -> Case:
+    return Case(*request.param)
+
+
+def test_figures_equal_independent_counters(case: Case) -> None:
+    report = case.report()
+    assert report.open == ()
+    total = report.layer.total
+    module = case.kind(**case.arguments)
+    assert total.params.constant == sum(p.numel() for p in module.parameters())
+    names = {name: tuple(p.shape) for name, p in module.named_parameters()}
+    assert names == {f"{layer.path}.{t.name}".lstrip("."): tuple(s.constant for _, s in t.dims)
+                     for layer in report.layer.walk() for t in layer.tensors if t.kind == "param"}
+    inputs = [torch.randn(shape, requires_grad=True) for shape in case.shapes]
+    with FlopCounterMode(display=False) as forward:
+        result = module(*inputs)
+    assert total.products.constant == forward.get_total_flops()
+    with FlopCounterMode(display=False) as backward:
+        result.sum().backward()
+    if "Depthwise" not in case.kind.__name__:  # torch's counter forgets the groups in a convolution's backward
+        assert total.backward_products.constant == backward.get_total_flops()
+    elements = result.numel()
+    assert report.layer.own.activations.constant == elements
+    assert total.least.constant is not None and total.work.read.constant is not None and total.work.written.constant is not None
+    assert total.least.constant <= total.work.read.constant + total.work.written.constant
+
+
+def test_saved_tensors_are_those_of_a_real_call(case: Case) -> None:
+    """The report asks tensors without elements; here real ones are counted, by the address of their storage."""
+    module = case.kind(**case.arguments)
+    stored = {t.untyped_storage().data_ptr() for t in (*module.parameters(), *module.buffers())}
+    found: dict[int, int] = {}
+    alive = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        alive.append(tensor)
+        if tensor.untyped_storage().data_ptr() not in stored:
+            found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        module(*[torch.zeros(shape, requires_grad=True) for shape in case.shapes])
+    assert sum(k.bytes for k in case.kept("meta")) == sum(found.values())
+    paths = {name for name, _ in module.named_modules()}
+    assert all(k.path in paths for k in case.kept("meta"))
+
+
+def test_polynomials_give_the_numbers(case: Case) -> None:
+    """What stays open is a polynomial whose value at the sizes is what the sizes give."""
+    closed = case.report()
+    given = {n.name: 0 for n in case.package.modules[case.key].numbers if n.default is None and n.kind in ("axis", "int")}
+    fixed = {k: v for k, v in case.arguments.items() if isinstance(v, int) and k not in given}
+    report = figures.analyse(case.package, case.key, fixed)
+    values = {("rows" if name == "..." else name): size for name, size in closed.given.items()}
+    for name, (whole, part) in report.sizes.quotients.items():
+        values[name] = whole.evaluate(values) // part.evaluate(values)
+    here, there = report.layer.total, closed.layer.total
+    for one, other in ((here.params, there.params), (here.work.flops, there.work.flops), (here.work.read, there.work.read),
+                       (here.products, there.products), (here.least, there.least), (here.activations, there.activations)):
+        assert one.evaluate(values) == other.constant
+
+
+def test_an_rms_norm_by_hand() -> None:
+    case = Case(ROOT / "stdlib" / "norm.arch", "RMSNorm", "c=8", "[2, 5, 8]")
+    report = figures.analyse(case.package, case.key, {})
+    work = report.layer.total.work
+    # x*x, the sum, x*r, *gamma: four for each element; + eps one a row, and one root a row
+    assert (str(work.flops), str(work.special)) == ("4*c*rows + rows", "rows")
+    # x*x reads x twice and writes; mean reads; x*r reads x and writes; *gamma reads and writes: 8 times x; the rest a row
+    assert str(report.layer.total.least) == "8*c*rows + 4*c"
+    assert str(work.read + work.written) == "32*c*rows + 4*c + 24*rows"
+
+
+def test_saved_as_polynomials() -> None:
+    case = Case(ROOT / "stdlib" / "linear.arch", "Linear", "i=8, o=3", "[2, 5, 8]")
+    report = figures.analyse(case.package, case.key, {})
+
+    def probe(sizes: Any) -> list[saved.Kept]:
+        return saved.kept(lambda where: case.kind(i=sizes["i"], o=sizes["o"], device=where), {"x": (sizes["rows"], sizes["i"])},
+                          {"x": "float"})
+
+    found = symbolic.kept(probe, report.open, report.sizes.quotients)
+    assert [(str(k.bytes), k.is_input) for k in found] == [("4*i*rows", True)]
+    with pytest.raises(saved.Unknown):  # a sum is no product
+        symbolic.kept(lambda sizes: [saved.Kept("", (), sizes["i"] + 1, False)], report.open, {})
+
+
+def test_sizes_that_do_not_fit() -> None:
+    case = Case(ROOT / "stdlib" / "attention.arch", "SelfAttention", "c=8, heads=2", "[2, 5, 8]")
+    with pytest.raises(binding.Unfit, match="c is 9, which 4 does not divide"):
+        figures.analyse(case.package, case.key, {"c": 9})

@@ -1,0 +1,51 @@
+"""`archc explain` from the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from archc.cli import main as cli
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = cli.main(("explain", *arguments))
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_numbers_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "std.attention", "--layer", "SelfAttention", "--arg", "c=64", "--size", "rows=2", "t=10")
+    assert status == 0
+    line = next(line for line in out.splitlines() if line.startswith("  qkv"))
+    assert line.split() == ["qkv", "Linear", "1", "12,480", "495.4", "k", "491.5", "k", "983.0", "k", "0", "3,840", "68.8", "KiB",
+                            "68.8", "KiB", "5.0", "KiB"]
+    assert "qkv.weight  o, i  192, 64    12,288  48.0 KiB" in out
+
+
+def test_polynomials_where_sizes_are_open(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "std.attention", "--layer", "SelfAttention")
+    assert status == 0 and "open: c, rows, t" in out
+    assert "products    8*c^2*rows*t + 4*c*rows*t^2" in out
+    assert "saved       20*c*rows*t + 16*rows*t^2 bytes" in out
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "std.linear", "--layer", "MLP", "--arg", "c=8", "--size", "rows=3", "--json", "--depth", "0")
+    found = json.loads(out)
+    assert status == 0 and [row["path"] for row in found["layers"]] == [""] and found["params"] == []
+    assert found["layers"][0]["params"] == 8 * 32 + 32 + 32 * 8 + 8
+    assert found["layers"][0]["products"] == 2 * 2 * 3 * 8 * 32
+
+
+@pytest.mark.parametrize(("arguments", "status", "sentence"), [
+    (("std.norm",), 2, "archc: say which layer of 'std.norm': --layer NAME, one of "),
+    (("std.norm", "--layer", "RMSNorm", "--arg", "d=3"), 2, "archc: --arg takes c, eps, not 'd'"),
+    (("std.norm", "--layer", "RMSNorm", "--size", "rows=-1"), 2, "archc: --size rows is a whole number of at least 0, not '-1'"),
+    (("std.norm", "--layer", "RMSNorm", "--method", "f"), 2, "archc: RMSNorm has no method 'f'; it has forward"),
+    (("std.attention", "--layer", "SelfAttention", "--arg", "c=9"), 1, "archc: c is 9, which 4 does not divide"),
+])
+def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, sentence: str) -> None:
+    found, out, err = run(capsys, *arguments)
+    assert (found, out) == (status, "") and err.startswith(sentence)
