@@ -129,3 +129,16 @@ def test_no_dropout_by_default() -> None:
     layer = std("linear").MLP(c=8)
     x = torch.randn(3, 8)
     assert torch.equal(layer.train()(x), layer.train()(x))
+
+
+@pytest.mark.parametrize("name", ["BatchNorm2d", "EvoNormB0", "EvoNormB1", "EvoNormB2"])
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom")
+def test_an_empty_batch_leaves_the_running_averages_as_they_are(name: str) -> None:
+    layer = getattr(std("norm"), name)(channels=4)
+    layer(torch.randn(8, 4, 3, 3))
+    before = {key: value.clone() for key, value in layer.named_buffers()}
+    x = torch.randn(0, 4, 3, 3, requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert y.shape == x.shape and not layer.gamma.grad.any()
+    assert all(torch.equal(value, before[key]) for key, value in layer.named_buffers())
