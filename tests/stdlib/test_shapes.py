@@ -54,6 +54,7 @@ def situations(draw: Callable[..., object]) -> tuple[int, tuple[int, ...], str, 
     return index, shape, layout, draw(st.booleans())  # type: ignore[return-value]
 
 
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom")  # of a group of no values
 @settings(max_examples=300, deadline=None)
 @given(situations())
 def test_any_shape_equals_transcription(situation: tuple[int, tuple[int, ...], str, bool]) -> None:
