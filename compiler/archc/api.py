@@ -14,6 +14,7 @@ from archc.checker.program import Program, check_program, elaborate
 from archc.checker.typed import Unit
 from archc.diagnostics.model import CompilerBug, Problems
 from archc.diagnostics.public import Diagnostic
+from archc.syntax import tree
 from archc.syntax.tree import Layer
 
 if TYPE_CHECKING:
@@ -199,8 +200,13 @@ def own_static(program: Program, layer: str, static: Mapping[str, object]) -> di
     declared = next((d for d in program.layers if d.name == layer), None)
     if declared is None:
         return dict(static)
-    known = {parameter.name.name for parameter in declared.node.parameters}  # type: ignore[union-attr]
-    return {name: value for name, value in static.items() if name in known}
+    return {name: value for name, value in static.items() if name in static_names(declared.node)}
+
+
+def static_names(layer: object) -> set[str]:
+    """The parameters of a layer that are fixed when compiling."""
+    assert isinstance(layer, tree.Layer)
+    return {p.name.name for p in layer.parameters if p.static or p.kind.name not in RUN_TIME}
 
 
 def check_static(program: Program, layers: Sequence[str], static: Mapping[str, object]) -> None:
@@ -211,7 +217,7 @@ def check_static(program: Program, layers: Sequence[str], static: Mapping[str, o
     declared = [d for d in program.layers if d.name in layers]
     if len(declared) < len(layers):
         return  # an unknown layer is reported where it is elaborated
-    known = sorted({p.name.name for d in declared for p in d.node.parameters})  # type: ignore[union-attr]
+    known = sorted({name for d in declared for name in static_names(d.node)})
     if unknown := [name for name in static if name not in known]:
         layer = layers[0] if len(layers) == 1 else program.root.path
         raise UserError([Problem(codes.UNKNOWN_STATIC, None, {"layer": layer, "name": unknown[0], "names": known})])
