@@ -94,6 +94,15 @@ def test_three_factors_are_two_products() -> None:
     assert largest(g) == 2
 
 
+def test_a_factor_that_occurs_twice_counts_twice() -> None:
+    n, i, o = axes("n i o")
+    x, w, v = port("x", n, i), port("w", o, i), port("v", i)
+    for factors in ((w, x, x), (w, x, v, x, v), (v, v, x, w, w)):
+        g = graph([x, w, v], build.reduce("sum", mul(*(factor.node for factor in factors)), {i}), n, o)
+        compare(g, {"x": draw(2, 3), "w": draw(4, 3), "v": draw(3)}, {})
+        assert largest(g) == 2
+
+
 def test_mean_of_a_product() -> None:
     n, i, o = axes("n i o")
     x, w = port("x", n, i), port("w", o, i)

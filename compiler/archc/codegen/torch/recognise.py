@@ -157,11 +157,11 @@ def _opens(current: Node, over: frozenset[Axis], uses: dict[Node, int], depth: i
 
 def _merge_inner(term: _Term, uses: dict[Node, int]) -> None:
     """sum[i](c * sum[k](a * b)) is one contraction over i and k where i is in both a and b, and c fits beside one of them."""
-    for inner in term.factors:
+    for place, inner in enumerate(term.factors):
         library = inner.attrs
         if inner.op != "library" or not isinstance(library, Library) or library.kind != "contract" or uses.get(inner, 0) > 1:
             continue
-        others = [factor for factor in term.factors if factor is not inner]
+        others = [*term.factors[:place], *term.factors[place + 1 :]]
         shared = frozenset.intersection(*(arg.axes for arg in inner.args))
         if not (term.over & inner.axes) <= shared:
             continue
@@ -186,35 +186,37 @@ def _product(term: _Term, over: frozenset[Axis]) -> Node:
 
 
 def _contract(factors: list[Node], over: frozenset[Axis]) -> Node:
+    """The sum of a product. Factors are told apart by their places: the same node may be a factor twice."""
     while len(factors) > 2 and (pair := _nested(factors)):
         small, large = pair
-        factors = [build.apply("mul", large, small) if factor is large else factor for factor in factors if factor is not small]
+        factors[large] = build.apply("mul", factors[large], factors[small])
+        del factors[small]
     while len(factors) > 2:
-        first, second, gone = min(_pairs(factors, over), key=lambda pair: len(pair[0].axes | pair[1].axes) - 2 * len(pair[2]))
-        rest = [factor for factor in factors if factor is not first and factor is not second]
-        factors = [_two(first, second, gone), *rest]
+        first, second, gone = min(_pairs(factors, over), key=lambda p: len(factors[p[0]].axes | factors[p[1]].axes) - 2 * len(p[2]))
+        rest = [factor for place, factor in enumerate(factors) if place not in (first, second)]
+        factors = [_two(factors[first], factors[second], gone), *rest]
         over = over - gone
     if len(factors) == 2:
         return _two(factors[0], factors[1], over)
     return build.reduce("sum", factors[0], over)
 
 
-def _nested(factors: list[Node]) -> tuple[Node, Node] | None:
-    """A factor whose axes another has too: their product is no larger than the other."""
-    for small in factors:
-        for large in factors:
-            if small is not large and small.axes <= large.axes:
+def _nested(factors: list[Node]) -> tuple[int, int] | None:
+    """The places of a factor and of another that has its axes too: their product is no larger than the other."""
+    for small, inner in enumerate(factors):
+        for large, outer in enumerate(factors):
+            if small != large and inner.axes <= outer.axes:
                 return small, large
     return None
 
 
-def _pairs(factors: Sequence[Node], over: frozenset[Axis]) -> list[tuple[Node, Node, frozenset[Axis]]]:
-    """Every pair of factors and the summed axes that no other factor has."""
+def _pairs(factors: Sequence[Node], over: frozenset[Axis]) -> list[tuple[int, int, frozenset[Axis]]]:
+    """The places of every pair of factors, and the summed axes that no other factor has."""
     found = []
-    for i, first in enumerate(factors):
-        for second in factors[i + 1:]:
-            others = frozenset().union(*(f.axes for f in factors if f is not first and f is not second))
-            found.append((first, second, (over & (first.axes | second.axes)) - others))
+    for first, one in enumerate(factors):
+        for second in range(first + 1, len(factors)):
+            others = frozenset().union(*(f.axes for place, f in enumerate(factors) if place not in (first, second)))
+            found.append((first, second, (over & (one.axes | factors[second].axes)) - others))
     return found
 
 
