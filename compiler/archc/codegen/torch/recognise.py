@@ -192,7 +192,9 @@ def _contract(factors: list[Node], over: frozenset[Axis]) -> Node:
         factors[large] = build.apply("mul", factors[large], factors[small])
         del factors[small]
     while len(factors) > 2:
-        first, second, gone = min(_pairs(factors, over), key=lambda p: len(factors[p[0]].axes | factors[p[1]].axes) - 2 * len(p[2]))
+        first, second, gone = min(
+            _pairs(factors, over), key=lambda pair: len(factors[pair[0]].axes | factors[pair[1]].axes) - 2 * len(pair[2])
+        )
         rest = [factor for place, factor in enumerate(factors) if place not in (first, second)]
         factors = [_two(factors[first], factors[second], gone), *rest]
         over = over - gone
