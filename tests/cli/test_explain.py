@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +51,13 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, sentence: str) -> None:
     found, out, err = run(capsys, *arguments)
     assert (found, out) == (status, "") and err.startswith(sentence)
+
+
+def test_the_page_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
+    for command in re.findall(r"^\$ archc explain (.*)$", page, re.M):
+        _, out, _ = run(capsys, *command.split())
+        shown = page[page.index(command) + len(command) + 1 :].split("\n```")[0]
+        assert shown in out
+    assert page.split("### What is counted\n\n```text\n")[1].split("\n```")[0] in run(
+        capsys, "std.attention", "--layer", "SelfAttention", "--arg", "c=64", "--size", "rows=2", "t=10")[1]

@@ -22,6 +22,7 @@ COMMANDS = {
     "compile": "write the layers of a .arch file as a PyTorch package",
     "ir": "print a layer's graph, after any pass",
     "explain": "say what a layer costs: params, arithmetic, memory, by sub-layer",
+    "graph": "draw a layer's graph",
     "train": "train a layer on data, with checkpoints",
     "doctor": "say what this machine can run, and why not",
 }

@@ -144,7 +144,7 @@ class Body:
             raise ValueError(f"a draw that is no dropout has no words: random {attrs.kind}")
         if isinstance(attrs, Accumulate):
             raise ValueError("`accumulate` has no words: only derivatives have it")
-        if (dropped := _dropout(node)) is not None:
+        if (dropped := dropout_of(node)) is not None:
             x, p = dropped
             return f"dropout({self.at(x, 0)}, {self.at(p, 0)})", ATOM
         return self.operation(node)
@@ -273,7 +273,7 @@ def _operands(node: Node) -> tuple[Node, ...]:
     """What the text of a node mentions: of a dropout, the value and the probability; of a loop, starts without repetitions."""
     if isinstance(node.attrs, Scan):
         return tuple(bare(arg, arg.axes) if i < node.attrs.states else arg for i, arg in enumerate(node.args))
-    return _dropout(node) or node.args
+    return dropout_of(node) or node.args
 
 
 def in_order(roots: Sequence[Node]) -> list[Node]:
@@ -304,7 +304,7 @@ def _constant(value: bool | int | float) -> Text:
     return repr(value), ATOM if math.copysign(1, value) > 0 else 7
 
 
-def _dropout(node: Node) -> tuple[Node, Node] | None:
+def dropout_of(node: Node) -> tuple[Node, Node] | None:
     """(x, p) of x * draw / (1 - p) where the draw keeps an element with probability 1 - p."""
     if node.op != "div" or node.args[0].op != "mul":
         return None
