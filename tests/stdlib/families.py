@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.peers import bases
+from tests.peers import attention_variants, bases
 from tests.stdlib.cases import Case, case
 
 
@@ -26,4 +26,19 @@ def kans() -> list[Case]:
     ]
 
 
-FAMILIES = [*kans()]
+def attentions() -> list[Case]:
+    tokens = (2, 5, 16)
+    grouped = partial(attention_variants.GroupedAttention, 16)
+    return [
+        case("attention.GroupedAttention", partial(grouped, 2, 2), tokens, c=16, groups=2, each=2),
+        case("attention.GroupedAttention", partial(grouped, 1, 4, 2), tokens, static={"window": 2}, c=16, groups=1, each=4),
+        case("attention.GroupedAttention", partial(grouped, 4, 1, 0, 1.5, True), tokens, static={"cap": 1.5, "one": True}, c=16,
+             groups=4, each=1),
+        case("attention.DifferentialAttention", lambda: attention_variants.DifferentialAttention(16, 2), tokens, c=16, heads=2),
+        case("attention.DifferentialAttention", lambda: attention_variants.DifferentialAttention(16, 1, 3), tokens, c=16, heads=1,
+             depth=3),
+        case("attention.NormLin", lambda: attention_variants.NormLin(5, 8), (2, 5, 8), channel=5, c=8),
+    ]
+
+
+FAMILIES = [*kans(), *attentions()]
