@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -66,13 +67,20 @@ class Builder:
         return Span(self.path, line, column, line, column + size, start, start + size)
 
     def doc(self, span: Span) -> str:
-        """The comment lines directly above."""
+        """The comment lines directly above, for what begins its line: of two declarations on one line, the outer one."""
         own_line, lines, line = self.lexed.own_line, [], span.line - 1
+        if line in own_line and not self.begins_line(span):
+            return ""
         while line in own_line:
             text = own_line[line].lstrip("#")
             lines.append(text.removeprefix(" "))
             line -= 1
         return "\n".join(reversed(lines))
+
+    def begins_line(self, span: Span) -> bool:
+        tokens = self.lexed.tokens
+        at = bisect_left(tokens, span.start, key=lambda token: token.start)
+        return at == 0 or tokens[at - 1].kind == "_NL" or tokens[at - 1].text == "hole"
 
     # ------------------------------------------------------------------------------------------------ declarations
     def file(self, kids: list[Any], span: Span) -> tuple[Any, ...]:

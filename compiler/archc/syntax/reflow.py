@@ -1,0 +1,320 @@
+"""Statements, groups and blocks to lines of at most 120 columns.
+
+A statement that fits stands on one line. Else its blocks open, and a group in brackets that does not fit is filled from the
+column after its bracket: broken after commas, in a group without commas before its loosest operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Union
+
+WIDTH, INDENT, HANG = 120, 4, 8
+DEEPEST = 72
+"""A bracket further to the right than this has its content on the next line if that helps."""
+
+
+@dataclass
+class Text:
+    """A token. `rank` says how early a line breaks before it, None never; `begins`: it began a line in the source."""
+
+    text: str
+    space: bool
+    rank: int | None
+    begins: bool
+
+    @property
+    def flat(self) -> str | None:
+        return self.text
+
+
+@dataclass
+class Note:
+    """A comment inside a statement: the line ends after it."""
+
+    text: str
+    own_line: bool
+    column: int
+    space = True
+    rank: int | None = None
+    begins = False
+    flat: str | None = None
+
+
+@dataclass
+class Group:
+    """What stands between ( and ) or [ and ]. A `table` keeps its rows."""
+
+    open: str
+    close: str
+    parts: list[Part]
+    table: bool
+    space: bool
+    rank: int | None
+    begins: bool
+    flat: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.table and self.parts:
+            self.parts[0].begins = False
+            self.table = any(part.begins and part.rank == 0 for part in self.parts)
+        inside = None if self.table else flat(self.parts)
+        self.flat = None if inside is None else f"{self.open}{inside}{self.close}"
+
+
+@dataclass
+class Block:
+    """What stands between braces. `flat` is its text on one line, if it stood on one and can."""
+
+    entries: list[Statement]
+    kind: Literal["statements", "rows", "expression"]
+    one_line: bool
+    note: str
+    space = True
+    rank: int | None = None
+    begins = False
+    flat: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        texts = [None if entry.note else flat(entry.parts) for entry in self.entries]
+        known = [text for text in texts if text is not None]
+        inside = ", ".join(known) if self.kind == "rows" else "; ".join(known)
+        good = len(known) == len(texts) and not self.note and (self.one_line or not texts)
+        self.flat = (f"{{ {inside} }}" if inside else "{}") if good else None
+
+    @property
+    def opens(self) -> bool:
+        """Whether it stands on several lines where its statement does."""
+        return self.kind == "statements" and bool(self.entries or self.note)
+
+
+Part = Union[Text, Note, Group, Block]
+
+
+@dataclass
+class Statement:
+    """A statement with the comment at its end, or, without parts, a comment on its own line."""
+
+    parts: list[Part]
+    line: int
+    end_line: int
+    note: str = ""
+    note_column: int = 0
+    declares: bool = False
+    equal: int | None = None  # the index of the part that is its `=`, where that stood, and whether after several spaces
+    equal_column: int = 0
+    spread: bool = False
+
+
+def flat(parts: Sequence[Part]) -> str | None:
+    """The parts on one line, or None where they cannot be."""
+    out: list[str] = []
+    for part in parts:
+        if part.flat is None:
+            return None
+        if part.space and out:
+            out.append(" ")
+        out.append(part.flat)
+    return "".join(out)
+
+
+def render(entries: Sequence[Statement]) -> str:
+    writer = Writer()
+    writer.body(entries, 0, top=True)
+    return "".join(line.rstrip() + "\n" for line in writer.lines)
+
+
+class Writer:
+    """Lines written so far, and the one being written, whose statement is indented by `indent`."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.line = ""
+        self.indent = 0
+        self.opened = True  # nothing but a bracket or white space stands before
+        self.pending: int | None = None  # a comment ended the line: where the next one begins
+
+    # -- statements ----------------------------------------------------------------------------------------------
+    def body(self, entries: Sequence[Statement], indent: int, top: bool = False) -> None:
+        placed: list[tuple[Statement, int, int]] = []
+        before: Statement | None = None
+        for entry in entries:
+            if before is not None and (entry.line > before.end_line + 1 or (top and self.parted(before, entry))):
+                self.lines.append("")
+            before = entry
+            start = len(self.lines)
+            self.statement(entry, indent)
+            placed.append((entry, start, len(self.lines) - 1))
+        self.align(placed)
+        for entry, _, end in placed:
+            if entry.parts and entry.note:
+                self.lines[end] += f"  {entry.note}"
+        self.align_notes(placed)
+
+    def parted(self, before: Statement, entry: Statement) -> bool:
+        """Whether a blank line stands between two declarations in any case. None does after a comment: it may document."""
+        return before.declares or (entry.declares and bool(before.parts))
+
+    def statement(self, entry: Statement, indent: int) -> None:
+        margin = " " * indent
+        if not entry.parts:
+            self.lines.append(margin + entry.note)
+            return
+        text = flat(entry.parts)
+        if text is not None and indent + len(text) <= WIDTH:
+            self.lines.append(margin + text)
+            return
+        outer = self.indent
+        self.indent, self.line, self.opened, self.pending = indent, margin, True, None
+        self.put(entry.parts, indent + HANG, 0, top=True)
+        self.lines.append(self.line)
+        self.indent, self.pending = outer, None
+
+    def align(self, placed: Sequence[tuple[Statement, int, int]]) -> None:
+        """Columns of `=` that were aligned over neighbouring lines stay so."""
+        for run in runs(placed, lambda entry: entry.equal_column if entry.equal is not None else 0):
+            if not any(entry.spread for entry, _, _ in run) or any(start != end for _, start, end in run):
+                continue
+            margin = len(self.lines[run[0][1]]) - len(self.lines[run[0][1]].lstrip())
+            columns = [margin + len(flat(entry.parts[: entry.equal]) or "") for entry, _, _ in run]
+            moved = [max(columns) - column for column in columns]
+            if all(len(self.lines[start]) + more <= WIDTH for (_, start, _), more in zip(run, moved, strict=True)):
+                for (_, start, _), column, more in zip(run, columns, moved, strict=True):
+                    self.lines[start] = self.lines[start][:column] + " " * more + self.lines[start][column:]
+
+    def align_notes(self, placed: Sequence[tuple[Statement, int, int]]) -> None:
+        """The same of comments at the ends of lines."""
+        for run in runs(placed, lambda entry: entry.note_column if entry.parts and entry.note else 0):
+            if len(run) < 2 or any(start != end for _, start, end in run):
+                continue
+            columns = [len(self.lines[start]) - len(entry.note) for entry, start, _ in run]
+            for (entry, start, _), column in zip(run, columns, strict=True):
+                self.lines[start] = self.lines[start][:column].ljust(max(columns)) + entry.note
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+    def put(self, parts: Sequence[Part], align: int, trail: int, top: bool = False, table: bool = False) -> None:
+        """Write parts, with new lines at `align`. `trail` columns follow the last part on its line in any case."""
+        chunks = split(parts, top)
+        for number, chunk in enumerate(chunks):
+            opens = next((n for n, part in enumerate(chunk) if isinstance(part, Block) and part.opens), None)
+            head = chunk[:opens]
+            room = 2 if opens is not None else trail if number == len(chunks) - 1 else 0
+            text = flat(head)
+            width = (lead(head) if text is None else len(text)) + room
+            if number and ((table and head[0].begins) or self.column + 1 + width > WIDTH):
+                self.newline(align)
+            if text is not None and self.column + self.gap(chunk[0]) + width <= WIDTH:
+                self.write(text, chunk[0].space)
+                self.broken(chunk[len(head) :], align, trail)
+            elif not top and len(chunks) > 1 and len(split(chunk, top)) > 1:
+                self.put(chunk, self.column + self.gap(chunk[0]), room)
+            else:
+                self.broken(chunk, align, room)
+
+    def broken(self, chunk: Sequence[Part], align: int, room: int) -> None:
+        """Write parts between which no line breaks, with what is inside of them on several lines."""
+        for number, part in enumerate(chunk):
+            rest = chunk[number + 1 :]
+            after = lead(rest) + (0 if any(not isinstance(p, Text) for p in rest) else room)
+            text = None if isinstance(part, Block) and part.opens else part.flat
+            if isinstance(part, Note):
+                self.note(part, align)
+            elif text is not None and (isinstance(part, Text) or self.column + self.gap(part) + len(text) + after <= WIDTH):
+                self.write(text, part.space)
+            elif isinstance(part, Group):
+                self.group(part, after)
+            elif isinstance(part, Block):
+                self.block(part)
+
+    def group(self, group: Group, after: int) -> None:
+        self.write(group.open, group.space)
+        self.opened = True
+        align, trail = self.column, len(group.close) + after
+        if align > DEEPEST and not group.table and widest(group.parts) + trail > WIDTH - align:
+            align = self.indent + HANG
+            self.newline(align)
+        self.put(group.parts, align, trail, table=group.table)
+        if self.pending is not None:
+            self.newline(align)
+        self.write(group.close, False)
+
+    def block(self, block: Block) -> None:
+        self.write("{" + (f"  {block.note}" if block.note else ""), True)
+        self.lines.append(self.line)
+        indent = self.indent
+        self.body(block.entries, indent + INDENT)
+        self.indent, self.line, self.opened = indent, " " * indent + "}", False
+
+    def note(self, note: Note, align: int) -> None:
+        if note.own_line and not self.fresh:
+            self.newline(align)
+        self.line += note.text if self.fresh else f"  {note.text}"
+        self.pending = align
+
+    # -- characters ----------------------------------------------------------------------------------------------
+    @property
+    def column(self) -> int:
+        return len(self.line) if self.pending is None else self.pending
+
+    @property
+    def fresh(self) -> bool:
+        return not self.line or self.line.isspace()
+
+    def gap(self, part: Part) -> int:
+        return int(part.space and not self.opened and self.pending is None)
+
+    def write(self, text: str, space: bool) -> None:
+        if self.pending is not None:
+            self.newline(self.pending)
+        self.line += " " + text if space and not self.opened else text
+        self.opened = False
+
+    def newline(self, align: int) -> None:
+        if not self.fresh:
+            self.lines.append(self.line)
+        self.line, self.opened, self.pending = " " * align, True, None
+
+
+def split(parts: Sequence[Part], top: bool) -> list[list[Part]]:
+    """The parts cut where a line breaks first: after commas, else before the loosest operators. At the top only commas count,
+    and what may stand on a line of its own."""
+    ranks = [part.rank for part in parts[1:] if part.rank is not None]
+    chunks: list[list[Part]] = [[]]
+    for part in parts:
+        if chunks[-1] and ranks and part.rank == min(ranks) and not (top and part.rank):
+            chunks.append([])
+        chunks[-1].append(part)
+    return [chunk for chunk in chunks if chunk]
+
+
+def lead(parts: Sequence[Part]) -> int:
+    """How many columns parts take before a line can break inside of them."""
+    width = 0
+    for part in parts:
+        if isinstance(part, Note):
+            break
+        width += part.space
+        if not isinstance(part, Text):
+            width += 1
+            break
+        width += len(part.text)
+    return width
+
+
+def widest(parts: Sequence[Part]) -> int:
+    """The widest piece of a group that stays on one line."""
+    return max((len(flat(chunk) or "") for chunk in split(parts, False)), default=0)
+
+
+def runs(placed: Sequence[tuple[Statement, int, int]], column_of: object) -> list[list[tuple[Statement, int, int]]]:
+    """Neighbouring lines of the source with the same column."""
+    out: list[list[tuple[Statement, int, int]]] = []
+    for item in placed:
+        column = column_of(item[0])  # type: ignore[operator]
+        before = out[-1][-1][0] if out else None
+        if column and before is not None and column == column_of(before) and item[0].line == before.end_line + 1:  # type: ignore[operator]
+            out[-1].append(item)
+        else:
+            out.append([item])
+    return [run for run in out if column_of(run[0][0])]  # type: ignore[operator]
