@@ -1,4 +1,5 @@
-"""Where the grammar and the standard library lie: inside the installed package, or beside `compiler/` in a checkout."""
+"""Where the grammar, the standard library and the starters of `archc new` lie: inside the installed package, or beside
+`compiler/` in a checkout."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def folder(name: str) -> Path:
-    """The folder `grammar` or `stdlib`. Raises FileNotFoundError if the installation lacks it."""
+    """The folder `grammar`, `stdlib` or `starters`. Raises FileNotFoundError if the installation lacks it."""
     for place in (_PACKAGE / name, _PACKAGE.parent.parent / name):
         if place.is_dir():
             return place
@@ -17,3 +18,4 @@ def folder(name: str) -> Path:
 
 GRAMMAR = "grammar"
 STDLIB = "stdlib"
+STARTERS = "starters"

@@ -1,4 +1,4 @@
-"""Writing a package: whole or not at all. The files go to a new folder beside the target, which is then put in its place."""
+"""Writing packages and files: whole or not at all. What is new is made beside the target, and then put in its place."""
 
 from __future__ import annotations
 
@@ -37,6 +37,25 @@ def write(out: Path, files: Mapping[str, str]) -> list[Path]:
         if fresh is not None and fresh.exists():
             shutil.rmtree(fresh, ignore_errors=True)
     return [out / name for name in files]
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Give a file another text; its permissions stay, and a link goes on pointing to it.
+
+    Raises OSError, and leaves the file as it was.
+    """
+    path = Path(os.path.realpath(path))
+    handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(fresh, path.stat().st_mode & 0o7777)
+        os.replace(fresh, path)
+    except BaseException:
+        os.unlink(fresh)
+        raise
 
 
 def _replaceable(out: Path) -> bool:

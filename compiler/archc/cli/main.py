@@ -19,6 +19,8 @@ from archc.version import __version__
 
 COMMANDS = {
     "check": "say everything that is wrong with .arch files",
+    "fmt": "lay out .arch files in the one way that there is",
+    "new": "write a .arch file to start from",
     "compile": "write the layers of a .arch file as a PyTorch package",
     "ir": "print a layer's graph, after any pass",
     "explain": "say what a layer costs: params, arithmetic, memory, by sub-layer",
