@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.peers import attention_variants, bases
+from tests.peers import attention_variants, bases, hyper, rbf
 from tests.stdlib.cases import Case, case
 
 
@@ -41,4 +41,13 @@ def attentions() -> list[Case]:
     ]
 
 
-FAMILIES = [*kans(), *attentions()]
+def computed() -> list[Case]:
+    return [
+        case("rbf.GaussianRBF", lambda: rbf.GaussianRBF(3, 2), (2, 5, 3), i=3, o=2),
+        case("rbf.GaussianRBF", lambda: rbf.GaussianRBF(4, 1, 5, True), (6, 4), static={"learned": True}, i=4, o=1, c=5),
+        case("hyper.WeightNormLinear", lambda: hyper.WeightNormLinear(8, 3), (2, 5, 8), i=8, o=3),
+        case("hyper.HyperTrunk", lambda: hyper.HyperTrunk(2), (5, 2), d=2),
+    ]
+
+
+FAMILIES = [*kans(), *attentions(), *computed()]

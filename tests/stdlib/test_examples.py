@@ -43,7 +43,9 @@ def test_example_line(path: Path, layer: tree.Layer, arguments: str, before: str
     source = f"std.{path.stem}" if path.parent.name == "stdlib" else str(path)
     loaded = archc.load(source, **{k: v for k, v in given.items() if k in fixed})
     module = getattr(loaded, layer.name.name)(**{k: v for k, v in given.items() if k not in fixed})
-    assert list(module(torch.randn(ast.literal_eval(before))).shape) == ast.literal_eval(after)
+    shapes = ast.literal_eval(before)
+    inputs = [torch.randn(shape) for shape in (shapes if isinstance(shapes, tuple) else (shapes,))]
+    assert list(module(*inputs).shape) == ast.literal_eval(after)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -1,0 +1,115 @@
+"""Layers with computed weights: two inputs against transcriptions that go sample by sample, and what the papers claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import archc
+from tests.peers import hyper, rbf
+from tests.stdlib.modules import copy_state, default_dtype, stir
+
+PAIRS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], tuple[tuple[int, ...], ...]]] = {
+    "MIPLinear": (lambda: archc.load("std.hyper").MIPLinear(4, 3, 5), lambda: hyper.MIPLinear(4, 3, 5), ((6, 4), (6, 5))),
+    "MIPLinear, more axes": (lambda: archc.load("std.hyper").MIPLinear(4, 3, 5), lambda: hyper.MIPLinear(4, 3, 5),
+                             ((2, 3, 4), (2, 3, 5))),
+    "MIPPerceptron": (lambda: archc.load("std.hyper").MIPPerceptron(2, 4, 3, 6), lambda: hyper.MIPPerceptron(2, 4, 3, 6),
+                      ((5, 4), (5, 2))),
+}
+
+
+def gradients(module: nn.Module, inputs: list[Tensor]) -> dict[str, Tensor]:
+    """The result, and the gradient of every input and param."""
+    leaves = [value.clone().requires_grad_() for value in inputs]
+    y = module(*leaves)
+    names, params = zip(*module.named_parameters(), strict=True)
+    dy = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
+    found = torch.autograd.grad(y, [*leaves, *params], dy)
+    return {"result": y, **dict(zip([f"input {i}" for i in range(len(leaves))] + list(names), found, strict=True))}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("name", PAIRS)
+def test_hypernetwork_equals_transcription(name: str, dtype: torch.dtype, tolerance: float) -> None:
+    ours, theirs, shapes = PAIRS[name]
+    torch.manual_seed(0)
+    with default_dtype(dtype):
+        a, b = ours(), theirs()
+        inputs = [torch.rand(shape) for shape in shapes]
+    stir(a)
+    copy_state(a, b, {})
+    found, expected = gradients(a, inputs), gradients(b, inputs)
+    assert found.keys() == expected.keys()
+    for key, value in found.items():
+        scale = max(1.0, float(expected[key].detach().abs().max()))
+        torch.testing.assert_close(value, expected[key], rtol=0, atol=tolerance * scale, msg=key)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_hypernetwork_has_first_and_second_derivatives(name: str) -> None:
+    ours, _, shapes = PAIRS[name]
+    torch.manual_seed(0)
+    with default_dtype(torch.float64):
+        module, inputs = ours(), [torch.rand(shape).requires_grad_() for shape in shapes]
+    assert torch.autograd.gradcheck(module, inputs, fast_mode=True)
+    assert torch.autograd.gradgradcheck(module, inputs, fast_mode=True)
+
+
+def test_the_code_of_any_input_has_the_same_length() -> None:
+    from archc import api
+
+    text = "import std.hyper\nlayer Outer() { forward(z[n, d]) -> [n, e = 2 * |d|] { return quarter_circle(z) } }"
+    code = api.load_text(text, "outer.arch").Outer()(torch.rand(100, 3, dtype=torch.float64))
+    torch.testing.assert_close(code.square().sum(-1), torch.full((100,), 3.0, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+def test_first_values_of_the_hypernetwork() -> None:
+    torch.manual_seed(0)
+    layer = archc.load("std.hyper").MIPLinear(32, 48)
+    gain = math.sqrt(2 / 1.0001)
+    assert layer.weight.std().item() == pytest.approx(gain / math.sqrt(32), rel=0.05)
+    assert layer.to_weight.std().item() == pytest.approx(gain / math.sqrt(32 * 48), rel=0.02)
+    assert layer.to_bias.std().item() == pytest.approx(gain / math.sqrt(48), rel=0.03)
+    trunk = archc.load("std.hyper").HyperTrunk(2)
+    assert trunk.weight3.std().item() == pytest.approx(gain / math.sqrt(128), rel=0.05)
+
+
+def test_weight_normalisation_is_torchs() -> None:
+    torch.manual_seed(0)
+    layer = archc.load("std.hyper").WeightNormLinear(8, 3)
+    torch.testing.assert_close(layer.length, layer.direction.norm(dim=1))
+    peer = nn.utils.parametrizations.weight_norm(nn.Linear(8, 3))
+    stir(layer)
+    with torch.no_grad():
+        peer.parametrizations.weight.original0.copy_(layer.length[:, None])
+        peer.parametrizations.weight.original1.copy_(layer.direction)
+        peer.bias.copy_(layer.inner.bias)
+    x = torch.randn(5, 8)
+    torch.testing.assert_close(layer(x), peer(x), rtol=0, atol=1e-6)
+
+
+def test_precision_and_penalties_of_the_radial_layer() -> None:
+    torch.manual_seed(0)
+    made = archc.load("std.rbf", learned=True).GaussianRBF
+    layer = made(4, 2, 3, precision_penalty=0.1, centre_penalty=0.2, weight_penalty=0.3)
+    reference = rbf.GaussianRBF(4, 2, 3, True)
+    copy_state(layer, reference, {})
+    torch.testing.assert_close(layer.precision(), reference.precision(), rtol=0, atol=1e-6)
+    layer.penalties = []
+    layer(torch.randn(5, 4))
+    expected = {"precision": 0.1 * layer.packed.norm(), "weights": 0.3 * layer.weight.norm(),
+                "centres": 0.2 * layer.centre.norm()}
+    found = dict(layer.penalties)
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name])
+
+
+def test_centres_are_kept_and_not_learned_unless_asked_for() -> None:
+    fixed = archc.load("std.rbf").GaussianRBF(4, 2, 3)
+    assert "centre" in fixed.state_dict() and "centre" not in dict(fixed.named_parameters())
+    assert "centre" in dict(archc.load("std.rbf", learned=True).GaussianRBF(4, 2, 3).named_parameters())
