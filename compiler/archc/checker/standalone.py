@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from archc.checker import arguments, binding, statements, units
+from archc.checker import arguments, binding, statements, units, warnings
 from archc.checker import axes as axis_rules
 from archc.checker.frame import Frame, Stop
 from archc.checker.program import Declared, Program
 from archc.checker.sizes import Size
 from archc.checker.terms import as_term, is_term
-from archc.checker.typed import Ref, Unit
+from archc.checker.typed import Ref, Term, Unit
 from archc.checker.types import Axis, Type
 from archc.checker.values import RUN_TIME, LayerClass, SizeVal, Value
 from archc.diagnostics import codes
@@ -22,6 +22,7 @@ def check(program: Program, problems: Problems) -> None:
     """Report what is wrong with the declarations of the root file. A static parameter without a default leaves a declaration to
     be checked where it is used."""
     registry = units.Registry(program, problems)
+    warnings.shadows(program.root, problems)
     for declared in program.root.own.values():
         _check_kinds(declared, problems)
     if problems.errors:
@@ -38,6 +39,8 @@ def check(program: Program, problems: Problems) -> None:
                     continue
         else:
             problems.add(codes.NOT_SUPPORTED, declared.node.span, what="`search`")
+    if not problems.errors:
+        warnings.unused(program.root, problems)
 
 
 def _check_kinds(declared: Declared, problems: Problems) -> None:
@@ -103,8 +106,16 @@ def fn_by_itself(declared: Declared, registry: units.Registry) -> None:
         results = statements.custom_gradient(fn, inputs, given, frame)  # type: ignore[arg-type]
     else:
         results = statements.results_of(fn, frame)
-    for value, result in zip(results, fn.results, strict=False):
-        binding.state(frame, as_term(value, fn.span, frame), result, inputs, splits)
+    terms = [as_term(value, fn.span, frame) for value in results]
+    for term, result in zip(terms, fn.results, strict=False):
+        binding.state(frame, term, result, inputs, splits)
+    warnings.outer_products(terms, _known_axes(terms, inputs, frame), fn.span, frame)
+
+
+def _known_axes(terms: Sequence[Term], inputs: Sequence[tree.Input], frame: Frame) -> list[frozenset[Axis]]:
+    """The axes that a fn's results and inputs have."""
+    given = [value.type.axes for i in inputs if isinstance(value := frame.values.get(i.name.name), Ref)]
+    return [*given, *(term.type.axes for term in terms)]
 
 
 def elaborate(program: Program, layer: str, statics: Mapping[str, object], problems: Problems) -> Unit | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from archc.checker import axes as axis_rules
-from archc.checker import binding, expressions, statements
+from archc.checker import binding, expressions, statements, warnings
 from archc.checker.frame import Context, Frame, Stop
 from archc.checker.layers import DTYPES, LayerFrame, open_root
 from archc.checker.program import Declared, Program
@@ -181,6 +181,10 @@ def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorIn
         name = result.name.name if result.name else "result" if len(terms) == 1 else f"result{position}"
         results.append(TensorResult(name, stated_term, layout))
     updates = tuple(context.updates.values())
+    if root.declared.file is context.registry.program.root if context.registry else False:
+        stored = [term for _, term in (*updates, *context.penalties)]
+        axes = [value.type.axes for value in (*inputs, *(r.term for r in results), *stored)]
+        warnings.outer_products([*(r.term for r in results), *stored], axes, fn.span, frame)
     solvable(tuple(inputs), fn, frame, root)
     return tuple(inputs), Body(
         tuple(results), updates, tuple(context.penalties), tuple(context.checks), tuple(context.splits), tuple(context.names)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from archc.diagnostics import syntax_codes
+from archc.diagnostics import syntax_codes, warning_codes
 from archc.diagnostics.declare import KINDS, declare
 
-__all__ = ["KINDS", "declare", "syntax_codes"]
+__all__ = ["KINDS", "declare", "syntax_codes", "warning_codes"]
 
 # fmt: off
 # ------------------------------------------------------------------------------------------------- files
