@@ -119,16 +119,19 @@ class _Layer:
         return f"[{', '.join(found)}]"
 
     def part(self, axis: Axis, body: Body, split: bool) -> str:
+        symbol = next(iter(axis.size.symbols), "")
         if axis in self.axes:
-            return self.axes[axis]
+            name = self.axes[axis]
+            # The parts of a split are sized where it stands: a param that names one of them comes later for the checker.
+            if not split or (axis.size == Size.symbol(symbol) and self.symbols[symbol] == f"|{name}|"):
+                return name
+            return f"{name}={_atom(body.size(axis.size))}"
         name = self.axes[axis] = body.names.fresh(axis.name)
-        symbols = axis.size.symbols
-        symbol = next(iter(symbols), "")
         if axis.size == Size.symbol(symbol) and symbol not in self.symbols:
             self.symbols[symbol] = f"|{name}|"  # read off the shape, or what is left of a split
             return name
         size = body.size(axis.size)
-        return f"{name}={size if not split or size.isalnum() else f'({size})'}" if split else f"{name} = {size}"
+        return f"{name}={_atom(size)}" if split else f"{name} = {size}"
 
     def definitions(self, body: Body) -> None:
         """Sizes that are exact quotients and no dimension has: an axis of that size, and the check that it is exact."""
@@ -266,3 +269,7 @@ class _Layer:
 
 def dtype_text(port: Port) -> str:
     return "" if port.type.dtype == "float" else f": {port.type.dtype}"
+
+
+def _atom(size: str) -> str:
+    return size if size.isalnum() else f"({size})"
