@@ -106,6 +106,9 @@ def _part_size(frame: Frame, name: str, whole: Size, given: Size, span: Span) ->
         return whole // given
     if whole.constant is not None and given.constant is not None:
         frame.fail(codes.SPLIT_NOT_EXACT, span, whole=whole, part=given)
+    for made in frame.context.splits:
+        if (made.whole, made.part) == (whole, given):
+            return Size.symbol(made.symbol)  # the same quotient has one name
     symbol = name
     if name in frame.context.taken:
         symbol = frame.context.fresh(name)
