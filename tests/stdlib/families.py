@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.peers import attention_variants, bases, hyper, rbf
+from tests.peers import attention_variants, bases, hyper, multigrid, rbf
 from tests.stdlib.cases import Case, case
 
 
@@ -50,4 +50,22 @@ def computed() -> list[Case]:
     ]
 
 
-FAMILIES = [*kans(), *attentions(), *computed()]
+def multigrids() -> list[Case]:
+    """Down to 3 points or fewer, with every border and chain of sizes."""
+    cases = []
+    for chosen, size in [
+        ({}, 8),
+        ({"border": "reflect", "post": (1, 0, 0)}, 12),
+        ({"border": "wrap", "residual": True, "pre": (2, 1, 1), "post": (1, 2, 0)}, 8),
+        ({"border": "edge", "up": (3, 3), "biased": True}, 9),
+        ({"up": (4, 3), "size": 10}, 10),
+        ({"pad": 0, "up": (3, 4), "growing": True, "biased": True, "border": "reflect"}, 13),
+    ]:
+        static = {**chosen, "pre": chosen.get("pre", (1, 1, 2))}
+        reference = partial(multigrid.VCycle, 2, 3, **chosen)
+        cases.append(case("multigrid.VCycle", reference, (2, 2, size, size), static=static, f=2, u=3))
+    cases.append(case("multigrid.MgNO", lambda: multigrid.MgNO(1, 2, 3, 2), (2, 1, 8, 8), static={"depth": 2}, i=1, o=2, u=3))
+    return cases
+
+
+FAMILIES = [*kans(), *attentions(), *computed(), *multigrids()]

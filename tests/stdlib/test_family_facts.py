@@ -94,3 +94,63 @@ def test_chebyshev_polynomials_have_a_derivative_where_tanh_is_one(size: float) 
     x = torch.tensor([[size, -size]], requires_grad=True)
     layer(x).sum().backward()
     assert x.grad is not None and x.grad.isfinite().all()
+
+
+# ------------------------------------------------------------------------------------------------------ std.multigrid
+DARCY = {"pre": (1, 1, 1, 1, 1, 2), "post": (0,) * 6, "levels": 6}
+
+
+def test_parameters_of_the_multigrid_operators() -> None:
+    """Those of the authors' models for Darcy flow, for the Navier-Stokes equations, and of a small one."""
+    smooth = std("multigrid", depth=5, up=(4, 3, 3, 4, 3)[::-1], **DARCY).MgNO(1, 1, 24)
+    assert count(smooth) == 678_093
+    assert count(std("multigrid", depth=4, up=(4,) * 5, **DARCY).MgNO(1, 1, 24)) == 572_661
+    small = std("multigrid", depth=3, pre=(1, 1, 1, 2), post=(0,) * 4, up=(3, 3, 3), levels=4).MgNO(1, 1, 8)
+    assert count(small) == 25_035
+    flow = std("multigrid", pre=(1, 1, 1, 2, 2), post=(0,) * 5, up=(4,) * 4, levels=5, border="wrap", biased=True,
+               size=64).VCycle
+    assert count(flow(1, 32), *(flow(32, 32) for _ in range(4))) + 32 == 2_885_194
+
+
+def test_parameters_of_the_multigrid_operator_for_helmholtz() -> None:
+    """Channels that grow with the level. The authors' cycles hold one convolution with a bias that they never use."""
+    wave = std("multigrid", pre=(1, 1, 1, 1, 2), post=(0,) * 5, up=(3, 4, 4, 3), levels=5, pad=0, border="reflect", biased=True,
+               growing=True).VCycle
+    cycles = [(1, 20), (20, 20), (20, 20), (20, 20), (20, 1)]
+    unused = sum(9 * f * u + f for f, u in cycles)
+    maps = 4 * 2 * 20 * 101 * 101
+    assert count(*(wave(f, u) for f, u in cycles)) + unused + maps == 5_351_806
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_multigrid_cycle_is_linear(residual: bool) -> None:
+    torch.manual_seed(0)
+    cycle = std("multigrid", residual=residual, border="reflect").VCycle(2, 3).double()
+    a, b = torch.randn(2, 1, 2, 16, 16, dtype=torch.float64)
+    torch.testing.assert_close(cycle(2 * a - 3 * b), 2 * cycle(a) - 3 * cycle(b), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("points", [15, 31])
+@pytest.mark.parametrize(("before", "after", "factor"), [(1, 0, 0.58), (1, 1, 0.35), (2, 2, 0.17), (3, 3, 0.13)])
+def test_with_classical_weights_a_cycle_solves_poissons_equation(points: int, before: int, after: int, factor: float) -> None:
+    """Damped Jacobi, full weighting, bilinear interpolation, no guess on the coarse grids: the error shrinks by what is known."""
+    levels = 3 if points == 15 else 4
+    static = {"pre": (before,) * (levels - 1) + (30,), "post": (after,) * (levels - 1) + (0,), "up": (3,) * (levels - 1)}
+    layer = std("multigrid", levels=levels, pad=0, residual=True, **static).VCycle(1, 1).double()
+    stencil = torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=torch.float64)
+    full = torch.outer(*[torch.tensor([1.0, 2, 1], dtype=torch.float64)] * 2)
+    point = torch.zeros(3, 3, dtype=torch.float64)
+    point[1, 1] = 1
+    with torch.no_grad():
+        for name, weight in layer.named_parameters():
+            h = 2.0 ** name.count("coarse") / (points + 1)
+            part = name.split(".")[-3 if name.split(".")[-2].isdigit() else -2]
+            weight.copy_({"start": 0.2 * h**2 * point, "down_s": 0.2 * h**2 * point, "up_s": 0.2 * h**2 * point,
+                          "down_a": stencil / h**2, "up_a": stencil / h**2, "rest": stencil / h**2,
+                          "restrict_f": full / 16, "restrict_u": 0 * full, "prolong": full / 4}[part])
+        torch.manual_seed(0)
+        error = torch.randn(1, 1, points, points, dtype=torch.float64)
+        for _ in range(40):
+            error = error / error.norm()
+            error = error - layer(F.conv2d(error, stencil[None, None] * (points + 1) ** 2, padding=1))
+    assert error.norm().item() == pytest.approx(factor, abs=0.03)
