@@ -153,7 +153,18 @@ def test_saved_as_polynomials() -> None:
         symbolic.kept(lambda sizes: [saved.Kept("", (), sizes["i"] + 1, False)], report.open, {})
 
 
+@pytest.mark.parametrize(("count", "expected"), [
+    (lambda c, t: 4 * c * t, "4*c*t"), (lambda c, t: c // 8 * t * t, "d*t*t"), (lambda c, t: c // 16, "j"),
+    (lambda c, t: 5, "5"), (lambda c, t: 0, "0"),
+])
+def test_what_divides_a_symbol_is_kept_apart(count: Any, expected: str) -> None:
+    c, d = Size.symbol("c"), Size.symbol("d")
+    quotients = {"d": (c, Size.of(8)), "j": (d, Size.of(2))}
+    (found,) = symbolic.kept(lambda sizes: [saved.Kept("", (), count(sizes["c"], sizes["t"]), False)], ["c", "t"], quotients)
+    assert str(found.bytes) == expected
+
+
 def test_sizes_that_do_not_fit() -> None:
     case = Case(ROOT / "stdlib" / "attention.arch", "SelfAttention", "c=8, heads=2", "[2, 5, 8]")
-    with pytest.raises(binding.Unfit, match="c is 9, which 4 does not divide"):
+    with pytest.raises(binding.Unfit, match="c is 9, which heads = 4 does not divide"):
         figures.analyse(case.package, case.key, {"c": 9})

@@ -46,11 +46,26 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     (("std.norm", "--layer", "RMSNorm", "--arg", "d=3"), 2, "archc: --arg takes c, eps, not 'd'"),
     (("std.norm", "--layer", "RMSNorm", "--size", "rows=-1"), 2, "archc: --size rows is a whole number of at least 0, not '-1'"),
     (("std.norm", "--layer", "RMSNorm", "--method", "f"), 2, "archc: RMSNorm has no method 'f'; it has forward"),
-    (("std.attention", "--layer", "SelfAttention", "--arg", "c=9"), 1, "archc: c is 9, which 4 does not divide"),
+    (("std.attention", "--layer", "SelfAttention", "--arg", "c=9"), 1, "archc: c is 9, which heads = 4 does not divide"),
 ])
 def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], status: int, sentence: str) -> None:
     found, out, err = run(capsys, *arguments)
     assert (found, out) == (status, "") and err.startswith(sentence)
+
+
+def test_sizes_that_are_bound_to_one_another(capsys: pytest.CaptureFixture[str]) -> None:
+    """t = y * z: it is no open size."""
+    status, out, _ = run(capsys, "std.vision", "--layer", "PatchEmbed", "--json")
+    found = json.loads(out)
+    assert status == 0 and found["open"] == ["channel", "n", "o", "y", "z"]
+    assert found["layers"][0]["activations"] == "n*o*y*z" and found["layers"][0]["saved"] == "64*channel*n*y*z"
+    arguments = ("std.vision", "--layer", "PatchEmbed", "--arg", "channel=1", "o=2", "t=5", "--size", "n=1", "y=2", "z=3")
+    assert run(capsys, *arguments)[0] == 1
+
+
+def test_a_strided_layer_says_what_it_cannot(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "std.vision", "--layer", "DownsampleBlock")
+    assert "saved       ?" in out and "saved is not known: not a product of the open sizes" in out
 
 
 def test_the_page_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

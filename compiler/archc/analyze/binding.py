@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from archc.checker.sizes import Size, Symbol
 from archc.checker.types import LEADING
 from archc.ir import entry
-from archc.ir.graph import Definition, Graph, Node
+from archc.ir.graph import Check, Definition, Graph, Node
 
 ROWS = "rows"  # how people write the symbol of the flattened leading dimensions
 
@@ -90,13 +90,32 @@ def root(graphs: Sequence[Graph], numbers: Iterable[str], definitions: Iterable[
         if definition.symbol in found:
             continue
         whole, part = definition.whole.substitute(found), definition.part.substitute(found)
-        found[definition.symbol] = sizes.quotient(definition.symbol, whole, part,
-                                                  f"{definition.whole} is {{found}}, which {{factor}} does not divide")
+        named = "{factor}" if definition.part.constant is not None else f"{definition.part} = {{factor}}"
+        sentence = f"{definition.whole} is {{found}}, which {named} does not divide"
+        found[definition.symbol] = sizes.quotient(definition.symbol, whole, part, sentence)
     for graph in graphs:
         for symbol in entry.graph_symbols(graph) | {s for port in graph.inputs for d in port.layout for a in d
                                                     for s in a.size.symbols}:
             found.setdefault(symbol, Size.symbol(ROWS if symbol == LEADING else symbol))
+    _agreed([check for graph in graphs for check in graph.checks], found)
     return found
+
+
+def _agreed(checks: Sequence[Check], found: dict[str, Size]) -> None:
+    """What the sizes promise one another: an open symbol that must equal others is what they are. Raises Unfit."""
+    for check in checks:
+        left, right = check.left.substitute(found), check.right.substitute(found)
+        difference = (left - right).constant
+        if difference is not None:
+            if difference < 0 or (difference and check.relation == "equal"):
+                raise Unfit(f"{check.message}: {left} and {right}")
+        elif check.relation == "equal":
+            for one, other in ((left, right), (right, left)):
+                name = next(iter(one.symbols), None)
+                if name is not None and one == Size.symbol(name) and name not in other.symbols:
+                    for symbol, size in found.items():
+                        found[symbol] = size.substitute({name: other})
+                    break
 
 
 def callee(graph: Graph, numbers: Mapping[str, Size], shapes: Mapping[str, Sequence[Size]], sizes: Sizes) -> dict[str, Size]:

@@ -102,6 +102,7 @@ class Report:
     layer: Layer
     sizes: Sizes
     open: tuple[str, ...]  # symbols without a number
+    symbols: Mapping[str, Size]  # what every symbol of the root is, in the open ones
     given: Mapping[str, int]
     inputs: Mapping[str, tuple[Size, ...]]
 
@@ -123,7 +124,7 @@ def analyse(package: Package, key: str, given: Mapping[str, int], *, method: str
     walker.call(tree, module, found, symbols, Size.of(1), {p.name for p in graph.inputs if p.role == "input" and not data})
     inputs = {p.name: tuple(dim_size(dim).substitute(symbols) for dim in p.layout) for p in graph.inputs if p.role == "input"}
     unknown = sorted({s for size in symbols.values() for s in size.symbols} - set(sizes.quotients))
-    return Report(_tidied(tree, sizes), sizes, tuple(unknown), known, inputs)
+    return Report(_tidied(tree, sizes), sizes, tuple(unknown), symbols, known, inputs)
 
 
 def symbols_of(package: Package, key: str, method: str, mode: str) -> tuple[list[str], list[str]]:

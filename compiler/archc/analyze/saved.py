@@ -28,8 +28,11 @@ class Unknown(Exception):
 
 def kept(build: Any, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str], *, method: str = "forward",
          training: bool = True, data: bool = False, device: str = "meta") -> list[Kept]:
-    """What autograd keeps of one call. `build(device)` makes the module; `dtypes` are those of the language. Raises Unknown
-    where the call looks at values, which tensors without elements do not have."""
+    """What autograd keeps of one call. `build(device)` makes the module; `dtypes` are those of the language.
+
+    Raises Unknown where the call looks at values, which tensors without elements do not have, and ValueError with the module's
+    own sentence where sizes do not fit.
+    """
     import torch
 
     try:

@@ -93,11 +93,11 @@ def _kept(program: Program, module: Module, report: Any, given: Mapping[str, Any
     from archc.analyze import saved
     from archc.analyze.binding import ROWS
 
-    values = {**{n: v for n, v in report.given.items() if n != "..."}, **given}
-    if "..." in report.given:
-        values[ROWS] = report.given["..."]
+    values = {**{ROWS if n == "..." else n: v for n, v in report.given.items()}, **given}
     for name, (whole, part) in report.sizes.quotients.items():
         values[name] = whole.evaluate(values) // part.evaluate(values)
+    for name, size in report.symbols.items():
+        values.setdefault(name, size.evaluate(values))
     shapes = {name: tuple(size.evaluate(values) for size in shape) for name, shape in report.inputs.items()}
     method = next(m for m in module.methods if m.name == options.method)
     dtypes = {port.name: port.type.dtype for port in method.train.inputs}
@@ -109,6 +109,10 @@ def _kept(program: Program, module: Module, report: Any, given: Mapping[str, Any
 
     try:
         return ask("meta")
+    except ValueError as error:  # the module's own sentence
+        if report.open:
+            raise saved.Unknown(f"the open sizes are bound to one another: {error}") from error
+        raise InputError(str(error)) from error
     except saved.Unknown:
         work = report.layer.total.work
         if report.open or (work.read + work.written).evaluate({}) > LARGEST:

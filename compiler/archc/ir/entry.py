@@ -299,7 +299,8 @@ def _bare(size: Size) -> str | None:
 def _define(symbol: str, whole: Size, part: Size, bound: set[str]) -> Define | Equal | None:
     """A definition in whichever direction the known symbols allow: symbol from whole and part, or a bare whole from them."""
     if symbol not in bound and whole.symbols <= bound and part.symbols <= bound:
-        return Define(symbol, whole, part, f"{whole} is {{found}}, which {part} = {{factor}} does not divide")
+        named = f"{part} = {{factor}}" if part.constant is None else "{factor}"
+        return Define(symbol, whole, part, f"{whole} is {{found}}, which {named} does not divide")
     if symbol in bound and part.symbols <= bound:
         product = Size.symbol(symbol) * part
         other = _bare(whole)
