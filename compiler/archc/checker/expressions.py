@@ -53,6 +53,13 @@ LARGEST_STATIC = 2**63
 
 def evaluate(expr: tree.Expr, frame: Frame) -> Value:
     """The value of an expression. Raises Stop where a problem was reported."""
+    value = _evaluate(expr, frame)
+    if frame.context.record is not None:
+        frame.context.record(expr, value, frame)
+    return value
+
+
+def _evaluate(expr: tree.Expr, frame: Frame) -> Value:
     match expr:
         case tree.Number() | tree.Bool() | tree.String():
             return expr.value

@@ -69,6 +69,9 @@ class Context:
     made: dict[Axis, int] = field(default_factory=dict)
     registry: Registry | None = None
 
+    def __post_init__(self) -> None:
+        self.record = self.registry.program.record if self.registry else None
+
     def fresh(self, name: str) -> str:
         """A name that no other axis of this graph has."""
         candidate, number = name, 0

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from archc.checker.typed import Unit
 from archc.diagnostics import codes
 from archc.diagnostics.model import Kind, Problems
 from archc.syntax import tree
 from archc.syntax.parse import parse
+
+if TYPE_CHECKING:
+    from archc.checker.frame import Frame
+    from archc.checker.values import Value
+
+Record = Callable[[tree.Expr, "Value", "Frame"], None]
+"""Is told the value of every expression, in the frame whose names it sees, as often as it is elaborated."""
 
 Resolve = Callable[[str, str], "tuple[str, str] | Kind | None"]
 """(dotted name, path of the importing file) -> (path, text) of the imported file; what is wrong; None where that was said."""
@@ -47,6 +55,7 @@ class SourceFile:
 class Program:
     root: SourceFile
     files: dict[str, SourceFile]
+    record: Record | None = None  # who wants to know what every expression is: an editor
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -58,9 +67,11 @@ class Program:
         return [d for d in self.root.own.values() if isinstance(d.node, tree.Layer)]
 
     @staticmethod
-    def load(text: str, path: str, resolve: Resolve, problems: Problems) -> Program | None:
-        """Parse a file and what it imports. None where the root itself does not parse."""
-        files: dict[str, SourceFile] = {}
+    def load(
+        text: str, path: str, resolve: Resolve, problems: Problems, known: Mapping[str, SourceFile] | None = None
+    ) -> Program | None:
+        """Parse a file and what it imports. None where the root itself does not parse. `known` files are not parsed again."""
+        files: dict[str, SourceFile] = dict(known or {})
         root = _load(text, path, "", resolve, problems, files, ())
         return Program(root, files) if root else None
 
