@@ -61,6 +61,27 @@ def test_sub_layers_open() -> None:
     assert [part.title for part in inner if part is not None] == ["Linear", "Linear"]
 
 
+def test_arguments_of_a_sub_layer_are_told_apart() -> None:
+    text = """layer Blend(c: axis) {
+    forward(x[n, c], y[n, c]) -> like x { return x * sigmoid(y) }
+}
+layer Pair(c: axis) {
+    blend = Blend(c=c)
+    forward(x[n, c]) -> like x {
+        z = exp(x)
+        return blend(z, x)
+    }
+}
+"""
+    package = api.package(api.open_text(text, "pair.arch"), ["Pair"])
+    closed, opened = (picture(package, package.roots[0], depth=depth) for depth in (0, 1))
+    assert [box.lines for box in closed.boxes if box.kind == "layer"] == [["Blend(z, x)"]]
+    member = next(i for i, box in enumerate(opened.boxes) if box.kind == "layer")
+    names = {i: box.name for i, box in enumerate(opened.boxes)}
+    assert {names[a]: position for (a, b), position in opened.entry.items() if b == member} == {"z": 0, "x": 1}
+    assert "Blend(z, x)" in svg.svg(opened)
+
+
 def test_rows_go_down_and_lines_pass_between_boxes() -> None:
     blocks = [layout.Block(40, 20, 20) for _ in range(5)]
     lines = [(0, 1), (1, 2), (2, 3), (0, 3), (3, 4), (0, 4)]

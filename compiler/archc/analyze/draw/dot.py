@@ -27,7 +27,8 @@ def _body(picture: Picture, prefix: str, indent: str) -> Iterator[str]:
             yield f'{indent}{name} [label="{text}", fillcolor="{fill}", color="{border}"];'
         else:
             yield f"{indent}subgraph cluster_{name} {{"
-            yield f"{indent}  label={quoted(f'{box.name}: {box.lines[0]}')};"
+            head = " ".join(line.strip() for line in box.lines)
+            yield f"{indent}  label={quoted(f'{box.name}: {head}')};"
             yield from _body(box.inner, name, f"{indent}  ")
             yield f"{indent}}}"
             kinds = [(f"{name}_{k}", inner.kind) for k, inner in enumerate(box.inner.boxes)]

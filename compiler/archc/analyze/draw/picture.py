@@ -6,6 +6,7 @@ place reads is written in that place, as long as it stays short. Params and numb
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from archc.ops.table import OPS
 
 SHORT = 46  # characters of a formula that may still take in the operation before it
 LINE = 58  # characters of a line in a box
+_RULER = re.compile(r"^-{4,}[^\n]*\n?")  # a heading of the file that stands directly above a layer
 BESIDE = 10  # characters of a size that stands beside its axis
 
 
@@ -50,6 +52,7 @@ class Picture:
     doc: str
     boxes: list[Box] = field(default_factory=list)
     lines: list[tuple[int, int]] = field(default_factory=list)
+    entry: dict[tuple[int, int], int] = field(default_factory=dict)  # which input of an opened sub-layer a line goes to
     where: dict[str, str] = field(default_factory=dict)  # sizes of axes that are too long to stand beside their names
 
 
@@ -63,7 +66,7 @@ class _Drawing:
         self.package, self.module, self.mode, self.depth = package, module, mode, depth
         found = next(m for m in module.methods if m.name == method)
         graph = found.train if mode == "train" else found.eval
-        doc = (graph.notes.doc or module.doc).strip().split("\n\n")[0].replace("\n", " ")
+        doc = _RULER.sub("", (graph.notes.doc or module.doc).strip()).strip().split("\n\n")[0].replace("\n", " ")
         self.picture = Picture(module.name if method == "forward" else f"{module.name}.{method}", doc)
         self.graph(graph)
 
@@ -122,7 +125,14 @@ class _Drawing:
         attrs = node.attrs
         if isinstance(attrs, Member):
             box = self.member(attrs)
-            self.connect(self.add(box), node.args)
+            if len(node.args) > 1:  # which argument is which
+                given = ", ".join(formulas.text(arg)[0] for arg in node.args)
+                box.lines = wrapped(f"{box.lines[0]}({given})", LINE)
+            place = self.add(box)
+            for position, arg in enumerate(node.args):
+                before = len(self.picture.lines)
+                self.connect(place, (arg,))
+                self.picture.entry.update(dict.fromkeys(self.picture.lines[before:], position))
             items = [reader for reader in readers if reader.op == "item"]
             own = attrs.path.split(".")[-1]
             base = attrs.path if own.isdigit() else own

@@ -144,6 +144,11 @@ class _Sheet:
                     return self.placed.at[other][0] + self.parts[other].port
 
                 near.sort(key=lambda line: (round(toward(line), 1), line))
+                doors = part.doors()
+                if side == 0 and len(doors) > 1:  # an opened sub-layer: to the input that the line is for
+                    for line in near:
+                        ends[line] = (ends.get(line, (0.0, 0.0))[0], doors[self.picture.entry[line]])
+                    continue
                 spread = min(18.0, (part.box_width - 20) / max(len(near) - 1, 1)) if side == 0 else 0.0
                 for k, line in enumerate(near):
                     shift = (k - (len(near) - 1) / 2) * spread
@@ -186,7 +191,8 @@ class _Part:
         self.box_width: float = max([*texts, 40.0]) + 2 * PAD
         self.box_height: float = LINE_HEIGHT * (len(named) + len(box.lines)) + 10
         if self.sheet is not None:
-            self.box_width = max(len(f"{box.name}: {box.lines[0]}") * CHAR + 2 * PAD, self.sheet.width + 2 * 16)
+            self.head = f"{' '.join(line.strip() for line in box.lines)}"
+            self.box_width = max(len(f"{box.name}: {self.head}") * CHAR + 2 * PAD, self.sheet.width + 2 * 16)
             self.box_height = 28 + self.sheet.height + 16
         self.pills = box.sides
         self.pill_width = max((_pill_width(side) for side in self.pills), default=0.0)
@@ -214,7 +220,7 @@ class _Part:
         if self.sheet is not None:
             canvas.box(left, top, self.box_width, self.box_height, "layer", into=canvas.frames, fill="#faf8ff")
             canvas.text(left + PAD, top + 17, box.name, bold=True, colour="#5b21b6")
-            canvas.text(left + PAD + len(f"{box.name}: ") * CHAR, top + 17, box.lines[0], colour="#5b21b6")
+            canvas.text(left + PAD + len(f"{box.name}: ") * CHAR, top + 17, self.head, colour="#5b21b6")
             self.sheet.draw(canvas, left + (self.box_width - self.sheet.width) / 2, top + 28)
         elif box.kind == "input":
             canvas.box(left, top, self.box_width, self.box_height, box.kind, round_=12)
@@ -232,6 +238,14 @@ class _Part:
                 line += LINE_HEIGHT
         if box.gives and box.kind != "input":
             canvas.text(middle, top + self.box_height + 12, box.gives, size=SMALL, char=SMALL_CHAR, colour="#64748b", middle=True)
+
+    def doors(self) -> list[float]:
+        """Where the inputs of an opened sub-layer stand, from where lines enter."""
+        if self.sheet is None:
+            return []
+        left = -self.sheet.width / 2
+        return [left + x + part.port for part, (x, _) in zip(self.sheet.parts, self.sheet.placed.at, strict=True)
+                if part.box.kind == "input"]
 
     def pill(self, canvas: Canvas, side: Side, x: float, y: float, edge: float, top: float) -> None:
         """A param: its name and axes, with a short line to the box."""
