@@ -139,6 +139,26 @@ def test_an_rms_norm_by_hand() -> None:
     assert str(work.read + work.written) == "32*c*rows + 4*c + 24*rows"
 
 
+@pytest.mark.parametrize("layer", ["Linear", "MLP", "GatedMLP"])
+def test_gradients_cost_what_torch_counts(layer: str) -> None:
+    """The derived graph has the products of the backward pass, and those of the forward pass that it needs."""
+    from archc import pipelines
+    from archc.passes import base
+
+    path, *rest = next(case for case in CASES if case[1] == layer)
+    case = Case(path, *rest)
+    report = case.report()
+    found = figures.gradients(base.run(api.graph("std.linear", layer), pipelines.TRAINING), report)
+    module = case.kind(**case.arguments)
+    inputs = [torch.randn(shape, requires_grad=True) for shape in case.shapes]
+    with FlopCounterMode(display=False) as counter:
+        module(*inputs).sum().backward()
+    last = (report.layer.children or [report.layer])[-1].total
+    assert found.products.constant is not None and last.products.constant is not None
+    assert found.products.constant == counter.get_total_flops() - last.products.constant  # the last product is the value alone
+    assert found.work.flops.constant is not None and found.work.flops.constant > found.products.constant
+
+
 def test_saved_as_polynomials() -> None:
     case = Case(ROOT / "stdlib" / "linear.arch", "Linear", "i=8, o=3", "[2, 5, 8]")
     report = figures.analyse(case.package, case.key, {})

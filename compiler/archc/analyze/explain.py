@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Union
 
 from archc.analyze import saved, symbolic
-from archc.analyze.figures import Layer, Report
+from archc.analyze.figures import Figures, Layer, Report
 from archc.checker.sizes import Size
 
 Number = Union[int, str]
@@ -59,9 +59,10 @@ class Explained:
     params: tuple[Param, ...]
     saved_inputs: Number | None
     saved_unknown: str | None
+    gradients: Mapping[str, Number] | None  # of all of them: flops, products, special, least
 
 
-def explained(report: Report, keep: Callable[[Mapping[str, int]], list[saved.Kept]]) -> Explained:
+def explained(report: Report, keep: Callable[[Mapping[str, int]], list[saved.Kept]], gradients: Figures | None) -> Explained:
     """The report with what autograd keeps. `keep` asks torch for that, at numbers for the symbols that are open."""
     unknown: str | None = None
     kept: list[symbolic.KeptSize] | None = None
@@ -83,7 +84,9 @@ def explained(report: Report, keep: Callable[[Mapping[str, int]], list[saved.Kep
                  for name, (whole, part) in report.sizes.quotients.items()}
     return Explained(report.layer.kind, report.given, report.open, quotients,
                      {name: tuple(number(tidy(s)) for s in shape) for name, shape in report.inputs.items()},
-                     rows, params, inputs, unknown)
+                     rows, params, inputs, unknown, None if gradients is None else {
+                         "flops": number(gradients.work.flops), "products": number(gradients.products),
+                         "special": number(gradients.work.special), "least": number(gradients.least)})
 
 
 def _row(layer: Layer, report: Report, kept: Sequence[symbolic.KeptSize] | None) -> Row:
@@ -129,5 +132,5 @@ def as_json(found: Explained) -> dict[str, Any]:
         "layers": [{**vars(row)} for row in found.rows],
         "params": [{"name": p.name, "kind": p.kind, "axes": list(p.dims), "sizes": list(p.sizes), "count": p.count,
                     "bytes": p.bytes} for p in found.params],
-        "saved_inputs": found.saved_inputs, "saved_unknown": found.saved_unknown,
+        "saved_inputs": found.saved_inputs, "saved_unknown": found.saved_unknown, "gradients": found.gradients,
     }

@@ -127,6 +127,21 @@ def analyse(package: Package, key: str, given: Mapping[str, int], *, method: str
     return Report(_tidied(tree, sizes), sizes, tuple(unknown), symbols, known, inputs)
 
 
+def gradients(graph: Graph, report: Report) -> Figures:
+    """What all gradients of a graph cost, as one graph with what they need of the value; `graph` is of the whole tree, and the
+    passes of training have run on it."""
+    ready = prepared(graph)
+    symbols = {**report.symbols}
+    for symbol in entry.graph_symbols(ready):
+        symbols.setdefault(symbol, Size.symbol(symbol))
+    empty = Module(graph.name, "", "", (), {}, (), (), (), (), ())
+    layer = Layer("", graph.name, (), [])
+    _Walker(Package("", {}, ()), "train", report.sizes).body(ready, layer, empty, symbols, Size.of(1), set(), params=False)
+    traffic = cost.least_traffic(ready)
+    layer.own = replace(layer.own, least=(traffic.read + traffic.written).substitute(symbols))
+    return _tidied(layer, report.sizes).own
+
+
 def symbols_of(package: Package, key: str, method: str, mode: str) -> tuple[list[str], list[str]]:
     """What may be given a number: the constructor's arguments, and the sizes of the inputs."""
     module = package.modules[key]

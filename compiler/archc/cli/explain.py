@@ -59,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
     sizes = {("..." if name == ROWS else name): value for name, value in given.items() if name not in others}
     try:
         report = figures.analyse(package, key, sizes, method=options.method, mode=options.mode, data=options.data)
-        found = explain.explained(report, lambda more: _kept(program, module, report, {**given, **more}, options, static))
+        found = explain.explained(report, lambda more: _kept(program, module, report, {**given, **more}, options, static),
+                                  _gradients(program, module, report, options, static))
     except Unfit as error:
         raise InputError(str(error)) from error
     if options.depth is not None:
@@ -72,6 +73,24 @@ def run(options: argparse.Namespace) -> int:
 
         tables.show(found, options, sys.stdout.isatty())
     return 0
+
+
+def _gradients(program: Program, module: Module, report: Any, options: argparse.Namespace,
+               static: Mapping[str, object]) -> Any:
+    """What all gradients cost; None where the method has none."""
+    from archc import api, pipelines
+    from archc.analyze import figures
+    from archc.diagnostics.model import ArchError
+    from archc.ir.lower import lower_graph
+    from archc.passes import base
+
+    if next(m for m in module.methods if m.name == options.method).no_grad:
+        return None
+    graph = lower_graph(api.unit(program, module.name, static), options.method, options.mode)
+    try:
+        return figures.gradients(base.run(graph, pipelines.TRAINING, verify=False), report)
+    except ArchError:  # an operation without derivative
+        return None
 
 
 def _numbers(options: argparse.Namespace, numbers: list[str], axes: list[str], others: set[str]) -> dict[str, Any]:

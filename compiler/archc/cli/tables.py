@@ -36,10 +36,16 @@ def show(found: Explained, options: argparse.Namespace, terminal: bool) -> None:
         _list(found.rows)
     else:
         _table(COLUMNS, [_cells(row) for row in found.rows], 2, terminal)
-    print()
+    if found.params:
+        print()
     _table(("tensor", "axes", "sizes", "elements", "bytes"),
            [(p.name if p.kind == "param" else f"{p.name} (buffer)", ", ".join(p.dims), ", ".join(map(str, p.sizes)),
              count_text(p.count), bytes_text(p.bytes)) for p in found.params], 3, terminal)
+    if found.gradients is not None:
+        print("\nall gradients, those of the inputs too, as one graph with what they need of the value:")
+        for name, value in found.gradients.items():
+            text = f"{bytes_text(value)}{' bytes' * isinstance(value, str)}" if name == "least" else count_text(value)
+            print(f"    {name:11} {text}")
     print(f"\n{COUNTED}")
     if found.saved_unknown is not None:
         print(f"saved is not known: {found.saved_unknown}")
