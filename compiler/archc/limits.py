@@ -25,8 +25,8 @@ LIMITS: dict[str, Bound] = {
     ),
     "name": Bound(200, "a name has at most {value} characters", "shorten the name"),
     "integer": Bound(2**63 - 1, "an int is at most {value}", "write it as a float: 1e30"),
-    "repetitions": Bound(10_000, "`repeat` and `range` go up to {value}", "use an axis where more is needed"),
-    "calls": Bound(20_000, "a layer expands to at most {value} calls", "make the layer smaller, or repeat less"),
+    "repetitions": Bound(1_000, "`repeat` and `range` go up to {value}", "use an axis where more is needed"),
+    "calls": Bound(10_000, "a layer expands to at most {value} calls", "make the layer smaller, or repeat less"),
     "call depth": Bound(
         60, "calls are nested at most {value} deep", "a layer may contain itself only while a static argument falls"
     ),
