@@ -11,9 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "compiler" / "archc"
 ORDER = ["version", "resources", "diagnostics", "limits", "syntax", "ops", "checker", "ir", "rules", "passes", "codegen",
-         "pipelines", "analyze", "sources", "store", "api", "train", "cli", "__main__"]
-HEAVY = ("torch", "sympy", "networkx", "numpy", "triton", "rich")
-LAZY = ["diagnostics", "syntax", "ops", "checker", "ir", "rules", "passes", "codegen", "pipelines", "analyze", "api", "cli"]
+         "pipelines", "analyze", "sources", "store", "api", "train", "editor", "lsp", "cli",
+         "__main__"]
+HEAVY = ("torch", "sympy", "networkx", "numpy", "triton", "rich", "pygls", "lsprotocol")
+LAZY = ["diagnostics", "syntax", "ops", "checker", "ir", "rules", "passes", "codegen", "pipelines", "analyze", "api", "lsp", "cli"]
 
 
 def imports(path: Path, *, top: bool = False, types: bool = True) -> set[str]:

@@ -30,6 +30,7 @@ class Analysis:
     program: Program | None
     known: dict[tuple[int, int], Known] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)  # where each file of the program lies, by the name shown
+    texts: Mapping[str, str] = field(default_factory=dict)  # of every file that was read, those with errors too
 
     @property
     def tree(self) -> tree.File | None:
@@ -59,13 +60,14 @@ class Analyser:
             self.parsed, self.places, self.stamps, self.checked = {}, {}, {}, {}
         with guarded(name):
             program = self.load(text, path, name, problems)
-            found = Analysis(name, text, [], program, files=self.places)
+            found = Analysis(name, text, [], program)
             if program is None:  # what is right of the file can be asked about all the same
                 program = found.program = self.load(without_broken(text, problems), path, name, Problems())
             if program is not None:
                 told = Problems() if problems.errors else problems
                 self.checked[name] = check(program, self.checked.get(name, {}), told, found.known)
-        found.problems = problems.sorted()
+        found.files, found.problems = self.places, problems.sorted()
+        found.texts = {**(program.sources if program else {}), **problems.texts}
         return found
 
     def load(self, text: str, path: Path, name: str, problems: Problems) -> Program | None:

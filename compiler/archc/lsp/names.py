@@ -194,6 +194,8 @@ def local(path: Sequence[object], node: Ident | tree.Name, analysis: Analysis) -
             # Within `x = x + 1` the x on the right is the one before.
             earlier = [b for b in before if not (isinstance(b.node, tree.Assign) and within(node.span, b.node.value.span))]
             chosen = (earlier or before or found)[-1 if before else 0]
+            if chosen.sort == "axis":  # declared once, mentioned again in other brackets
+                chosen = next(b for outer in scopes for b in bindings(outer) if b.name == node.name)
             owner = scope if isinstance(scope, tree.Layer) else None
             return Target(chosen.span, chosen, owner=owner)
     declared = analysis.program.root.scope.get(node.name) if analysis.program else None

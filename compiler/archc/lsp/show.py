@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from archc.checker.frame import Frame
 from archc.checker.sizes import Size
 from archc.checker.terms import is_term
-from archc.checker.types import LEADING, Axis, Layout, Type, flat
+from archc.checker.types import LEADING, Axis, Dim, Layout, Type, layout_of
 from archc.checker.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, LayerClass, OpRef, SizeVal, Value, chain_size
 from archc.ops.table import LANGUAGE_NAMES, OPS, Op
 from archc.syntax import tree
@@ -60,9 +60,17 @@ def value_text(name: str, value: Value, frame: Frame) -> tuple[str, str]:
 
 def typed(name: str, type_: Type, frame: Frame, layout: Layout = ()) -> str:
     """`x: float[..., o]`, with the axes in memory order where there is one, else in the order in which they were made."""
-    order = flat(layout) or frame.context.in_order(type_.axes)
-    names = dict.fromkeys(frame.axis_name(axis) for axis in order)
+    dims = layout or layout_of(frame.context.in_order(type_.axes))
+    names = dict.fromkeys(dimension(dim, frame) for dim in dims)
     return f"{name}: {type_.dtype}[{', '.join(sorted(names, key=lambda name: name != LEADING))}]"
+
+
+def dimension(dim: Dim, frame: Frame) -> str:
+    """A dimension of memory: `c`, or `(head d)=c` where it is split."""
+    if len(dim) == 1:
+        return frame.axis_name(dim[0])
+    whole = next((name for name in sorted(frame.axis_names()) if frame.find_axis(name) == dim), "")
+    return f"({' '.join(map(frame.axis_name, dim))})" + (f"={whole}" if whole else "")
 
 
 def sizes(type_: Type, frame: Frame) -> str:
