@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,14 +14,20 @@ from archc import api
 from archc.analyze.draw import layout, svg
 from archc.analyze.draw.dot import dot
 from archc.analyze.draw.picture import Picture, picture
+from archc.ir.module import Package
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((*(ROOT / "stdlib").glob("*.arch"), *(ROOT / "examples").glob("*/*.arch")))
 LAYERS = [(path, name) for path in FILES for name in re.findall(r"^layer (\w+)", path.read_text(encoding="utf-8"), re.M)]
 
 
+@cache
+def packaged(source: str, layer: str) -> Package:
+    return api.package(api.open_program(source), [layer])
+
+
 def drawn(source: str, layer: str, depth: int = 0) -> Picture:
-    package = api.package(api.open_program(source), [layer])
+    package = packaged(source, layer)
     return picture(package, package.roots[0], depth=depth)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,12 @@ class Case:
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0].stem}-{case[1]}-{case[2]}")
 def case(request: pytest.FixtureRequest) -> Case:
-    return Case(*request.param)
+    return made(*request.param)
+
+
+@cache
+def made(path: Path, layer: str, arguments: str, shapes: str) -> Case:
+    return Case(path, layer, arguments, shapes)
 
 
 def test_figures_equal_independent_counters(case: Case) -> None:

@@ -90,10 +90,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int, termin
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for place, name in enumerate(head):
-            table.add_column(name, justify="left" if place < left else "right", no_wrap=place < 1)
+            table.add_column(name, justify="left" if place < left else "right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
-        Console(highlight=False).print(table)
+        wanted = Console(width=1000).measure(table).maximum
+        Console(highlight=False, width=max(Console().width, wanted)).print(table)  # a narrow terminal wraps lines, not cells
         return
     widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
     for row in (head, *rows):
