@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.peers import attention_variants, bases, hyper, multigrid, rbf
+from tests.peers import attention_variants, bases, hyper, multigrid, rbf, spectral
 from tests.stdlib.cases import Case, case
 
 
@@ -68,4 +68,20 @@ def multigrids() -> list[Case]:
     return cases
 
 
-FAMILIES = [*kans(), *attentions(), *computed(), *multigrids()]
+def spectra() -> list[Case]:
+    cases = []
+    for rows, columns, shape in [(4, 4, (9, 8)), (5, 3, (8, 9)), (8, 8, (8, 8)), (7, 9, (6, 5)), (6, 6, (5, 4)), (2, 1, (3, 3))]:
+        reference = partial(spectral.SpectralConv2d, 2, 3, rows, columns)
+        cases.append(case("spectral.SpectralConv2d", reference, (2, 2, *shape), i=2, o=3,
+                          rows=rows, columns=columns))
+    cases += [
+        case("spectral.FNOBlock2d", partial(spectral.FNOBlock2d, 4, 4, 4, last), (2, 4, 7, 6), static={"last": last}, c=4, rows=4,
+             columns=4)
+        for last in (False, True)
+    ]
+    cases.append(case("spectral.FNO2d", lambda: spectral.FNO2d(1, 2, 4, 4, 4, 2), (2, 1, 7, 6), static={"depth": 2}, i=1, o=2, c=4,
+                      rows=4, columns=4))
+    return cases
+
+
+FAMILIES = [*kans(), *attentions(), *computed(), *multigrids(), *spectra()]

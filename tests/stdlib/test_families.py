@@ -59,6 +59,7 @@ def test_one_sample_and_none(case: Case) -> None:
     with default_dtype(torch.float64):
         reference = case.reference()
     copy_state(ours, reference, {})
-    for size in (0, 1):
+    least = 1 if case.layer.startswith("spectral") else 0  # torch's own transform refuses an empty batch
+    for size in range(least, 2):
         x = torch.randn(size, *case.shape[1:], dtype=torch.float64)
         assert_same(step(ours, x), step(reference, x), 1e-10)

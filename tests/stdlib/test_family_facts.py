@@ -154,3 +154,37 @@ def test_with_classical_weights_a_cycle_solves_poissons_equation(points: int, be
             error = error / error.norm()
             error = error - layer(F.conv2d(error, stencil[None, None] * (points + 1) ** 2, padding=1))
     assert error.norm().item() == pytest.approx(factor, abs=0.03)
+
+
+# -------------------------------------------------------------------------------------------------------- std.spectral
+def test_parameters_of_the_fourier_neural_operator() -> None:
+    """neuraloperator's FNO of 16 x 16 modes and 24 channels, complex numbers counted twice."""
+    assert count(std("spectral").FNO2d(1, 1, 24)) == 671_113
+
+
+def waves(n: int) -> torch.Tensor:
+    """A band-limited image on n x n points: [1, 2, n, n]."""
+    h, w = torch.meshgrid(*[torch.arange(n, dtype=torch.float64) / n * 2 * math.pi] * 2, indexing="ij")
+    return torch.stack([torch.cos(2 * h - w) + 0.3, torch.sin(h + 2 * w) * torch.cos(h)])[None]
+
+
+def test_a_spectral_convolution_is_the_same_operator_on_every_grid() -> None:
+    torch.manual_seed(0)
+    layer = std("spectral").SpectralConv2d(2, 3, 8, 8).double()
+    coarse, fine = layer(waves(16)), layer(waves(48))
+    torch.testing.assert_close(fine[:, :, ::3, ::3], coarse, rtol=0, atol=1e-13)
+
+
+def test_a_spectral_convolution_keeps_its_digits_in_float32() -> None:
+    torch.manual_seed(0)
+    layer = std("spectral").SpectralConv2d(4, 4, 16, 16)
+    x = torch.randn(2, 4, 211, 64)
+    exact = layer.double()(x.double())
+    assert (layer.float()(x) - exact).abs().max() < 2e-6 * exact.abs().max()
+
+
+def test_first_values_of_a_spectral_convolution() -> None:
+    torch.manual_seed(0)
+    layer = std("spectral").SpectralConv2d(16, 16)
+    power = (layer.real.square() + layer.imag.square()).mean().item()
+    assert power == pytest.approx(2 / 32, rel=0.03)
