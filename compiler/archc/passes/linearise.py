@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from archc.diagnostics.model import CompilerBug
+from archc.diagnostics.codes import NOT_SUPPORTED
+from archc.diagnostics.model import CompilerBug, Limit, Problem
 from archc.ir import build
 from archc.ir.graph import Graph, Node, Output, Port, node, topological
 from archc.ir.meaning import meaning
@@ -43,6 +44,9 @@ def _tangent(current: Node, found: dict[Node, Node | None], run: Run) -> Node | 
                 found[inner] = _tangent(inner, found, run)
         return found[inside]
     form = form_of(current.op)
+    if form is None and current.op == "scan":
+        what = "the derivative of a scan as a graph (its torch module has one)"
+        raise Limit([Problem(NOT_SUPPORTED, run.graph.notes.spans.get(current), {"what": what})])
     if form is None:
         raise CompilerBug(f"there is no derivative of '{current.op}'")
     return form.tangent(current, moved, run)
