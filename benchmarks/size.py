@@ -28,6 +28,7 @@ PROPER_TOTAL = 8000
 AROUND = {
     "grammar": 280,
     "compiler/archc/runtime": 600,
+    "compiler/archc/analyze": 1800,
     "compiler/archc/cli": 900,
     "compiler/archc/train": 1800,
     "stdlib": 1500,

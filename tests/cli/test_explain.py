@@ -63,6 +63,15 @@ def test_sizes_that_are_bound_to_one_another(capsys: pytest.CaptureFixture[str])
     assert run(capsys, *arguments)[0] == 1
 
 
+def test_an_axis_that_is_called_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.arch"
+    file.write_text("layer A() {\n    forward(x[..., rows]) -> [...] { return sum[rows](x) }\n}\n")
+    _, out, _ = run(capsys, str(file), "--size", "rows=3")
+    assert "activations leading_rows" in out and "flops       3*leading_rows" in out
+    _, out, _ = run(capsys, str(file), "--size", "rows=3", "leading_rows=2", "--json")
+    assert json.loads(out)["layers"][0]["flops"] == 6
+
+
 def test_a_strided_layer_says_what_it_cannot(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "std.vision", "--layer", "DownsampleBlock")
     assert "saved       ?" in out and "saved is not known: not a product of the open sizes" in out

@@ -10,7 +10,10 @@ from archc.checker.types import LEADING
 from archc.ir import entry
 from archc.ir.graph import Check, Definition, Graph, Node
 
-ROWS = "rows"  # how people write the symbol of the flattened leading dimensions
+
+def rows_name(symbols: Iterable[str]) -> str:
+    """How people write the symbol of the flattened leading dimensions: `rows`, unless an axis or number is called that."""
+    return "leading_rows" if "rows" in symbols else "rows"
 
 
 class Unfit(Exception):
@@ -22,6 +25,7 @@ class Sizes:
     """Symbols that stay open and stand for exact quotients: `d` is `c / heads`, found where a split says so."""
 
     quotients: dict[str, tuple[Size, Size]] = field(default_factory=dict)
+    rows: str = "rows"  # the leading dimensions, as people write them
 
     def quotient(self, symbol: str, whole: Size, part: Size, sentence: str) -> Size:
         """whole / part, which is exact; a symbol of its own where arithmetic cannot show it. Raises Unfit where it is not."""
@@ -96,7 +100,7 @@ def root(graphs: Sequence[Graph], numbers: Iterable[str], definitions: Iterable[
     for graph in graphs:
         for symbol in entry.graph_symbols(graph) | {s for port in graph.inputs for d in port.layout for a in d
                                                     for s in a.size.symbols}:
-            found.setdefault(symbol, Size.symbol(ROWS if symbol == LEADING else symbol))
+            found.setdefault(symbol, Size.symbol(sizes.rows if symbol == LEADING else symbol))
     _agreed([check for graph in graphs for check in graph.checks], found)
     return found
 

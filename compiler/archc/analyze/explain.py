@@ -82,7 +82,8 @@ def explained(report: Report, keep: Callable[[Mapping[str, int]], list[saved.Kep
         for layer in report.layer.walk() for t in layer.tensors)
     quotients = {name: f"{symbolic.symbol_text(whole)} / {symbolic.symbol_text(part)}"
                  for name, (whole, part) in report.sizes.quotients.items()}
-    return Explained(report.layer.kind, report.given, report.open, quotients,
+    given = {report.sizes.rows if name == "..." else name: value for name, value in report.given.items()}
+    return Explained(report.layer.kind, given, report.open, quotients,
                      {name: tuple(number(tidy(s)) for s in shape) for name, shape in report.inputs.items()},
                      rows, params, inputs, unknown, None if gradients is None else {
                          "flops": number(gradients.work.flops), "products": number(gradients.products),

@@ -116,8 +116,8 @@ def analyse(package: Package, key: str, given: Mapping[str, int], *, method: str
     graph = prepared(_graph(found, mode))
     defaults = {n.name: n.default for n in module.numbers if n.kind in ("axis", "int") and isinstance(n.default, int)}
     known = {**defaults, **given}
-    sizes = Sizes()
     numbers = [n.name for n in module.numbers if n.kind in ("axis", "int")]
+    sizes = Sizes(rows=binding.rows_name({*numbers, *entry.graph_symbols(graph)}))
     symbols = binding.root([graph], numbers, module.definitions, known, sizes)
     walker = _Walker(package, mode, sizes)
     tree = walker.tree(module, "", symbols)
@@ -142,14 +142,16 @@ def gradients(graph: Graph, report: Report) -> Figures:
     return _tidied(layer, report.sizes).own
 
 
-def symbols_of(package: Package, key: str, method: str, mode: str) -> tuple[list[str], list[str]]:
-    """What may be given a number: the constructor's arguments, and the sizes of the inputs."""
+def symbols_of(package: Package, key: str, method: str, mode: str) -> tuple[list[str], list[str], str]:
+    """What may be given a number: the constructor's arguments, and the sizes of the inputs; and what the leading dimensions
+    are called."""
     module = package.modules[key]
     graph = _graph(next(m for m in module.methods if m.name == method), mode)
     numbers = [n.name for n in module.numbers if n.kind in ("axis", "int")]
     defined = {d.symbol for d in (*graph.definitions, *module.definitions)}
     shapes = {s: None for p in graph.inputs for dim in p.layout for s in sorted(dim_size(dim).symbols)}
-    return numbers, [s for s in shapes if s not in numbers and s not in defined]
+    axes = [s for s in shapes if s not in numbers and s not in defined]
+    return numbers, axes, binding.rows_name({*numbers, *entry.graph_symbols(prepared(graph))})
 
 
 def _graph(method: Method, mode: str) -> Graph:

@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from archc import api
     from archc.analyze import explain, figures
-    from archc.analyze.binding import ROWS, Unfit
+    from archc.analyze.binding import Unfit
 
     program = api.open_program(options.file)
     static = pairs(options.static, "--set")
@@ -53,10 +53,10 @@ def run(options: argparse.Namespace) -> int:
     methods = [method.name for method in module.methods]
     if options.method not in methods:
         raise UsageError(f"{module.name} has no method '{options.method}'; it has {', '.join(methods)}")
-    numbers, axes = figures.symbols_of(package, key, options.method, options.mode)
+    numbers, axes, rows = figures.symbols_of(package, key, options.method, options.mode)
     others = {number.name for number in module.numbers} - set(numbers)
-    given = _numbers(options, numbers, [ROWS if axis == "..." else axis for axis in axes], others)
-    sizes = {("..." if name == ROWS else name): value for name, value in given.items() if name not in others}
+    given = _numbers(options, numbers, [rows if axis == "..." else axis for axis in axes], others)
+    sizes = {("..." if name == rows and "..." in axes else name): value for name, value in given.items() if name not in others}
     try:
         report = figures.analyse(package, key, sizes, method=options.method, mode=options.mode, data=options.data)
         found = explain.explained(report, lambda more: _kept(program, module, report, {**given, **more}, options, static),
@@ -110,9 +110,8 @@ def _kept(program: Program, module: Module, report: Any, given: Mapping[str, Any
           static: Mapping[str, object]) -> list[Kept]:
     """What torch keeps of a call at these sizes; on the CPU where the layer looks at values and the call is small."""
     from archc.analyze import saved
-    from archc.analyze.binding import ROWS
 
-    values = {**{ROWS if n == "..." else n: v for n, v in report.given.items()}, **given}
+    values = {**{report.sizes.rows if n == "..." else n: v for n, v in report.given.items()}, **given}
     for name, (whole, part) in report.sizes.quotients.items():
         values[name] = whole.evaluate(values) // part.evaluate(values)
     for name, size in report.symbols.items():

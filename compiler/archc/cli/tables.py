@@ -26,7 +26,7 @@ COLUMNS = ("layer", "class", "calls", "params", "flops", "products", "backward",
 
 def show(found: Explained, options: argparse.Namespace, terminal: bool) -> None:
     """Prints the report."""
-    sizes = ", ".join(f"{'rows' if name == '...' else name}={value}" for name, value in sorted(found.sizes.items()))
+    sizes = ", ".join(f"{name}={value}" for name, value in sorted(found.sizes.items()))
     print(f"{found.layer} of {options.file}, {options.method}, {options.mode}: {shape_text(found)}")
     print(f"sizes: {sizes or 'none given'}{'; open: ' * bool(found.open)}{', '.join(found.open)}")
     for name, text in found.quotients.items():
