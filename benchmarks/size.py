@@ -30,6 +30,8 @@ AROUND = {
     "compiler/archc/runtime": 600,
     "compiler/archc/analyze": 1800,
     "compiler/archc/cli": 900,
+    "compiler/archc/lsp": 1300,
+    "compiler/archc/editor": 200,
     "compiler/archc/train": 1800,
     "stdlib": 1500,
 }

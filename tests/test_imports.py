@@ -14,7 +14,8 @@ ORDER = ["version", "resources", "diagnostics", "limits", "syntax", "ops", "chec
          "pipelines", "analyze", "sources", "store", "api", "train", "editor", "lsp", "cli",
          "__main__"]
 HEAVY = ("torch", "sympy", "networkx", "numpy", "triton", "rich", "pygls", "lsprotocol")
-LAZY = ["diagnostics", "syntax", "ops", "checker", "ir", "rules", "passes", "codegen", "pipelines", "analyze", "api", "lsp", "cli"]
+LAZY = ["diagnostics", "syntax", "ops", "checker", "ir", "rules", "passes", "codegen", "pipelines", "analyze", "api", "lsp",
+        "cli"]
 
 
 def imports(path: Path, *, top: bool = False, types: bool = True) -> set[str]:

@@ -26,7 +26,7 @@ LIMITS: dict[str, Bound] = {
     "name": Bound(200, "a name has at most {value} characters", "shorten the name"),
     "integer": Bound(2**63 - 1, "an int is at most {value}", "write it as a float: 1e30"),
     "repetitions": Bound(1_000, "`repeat` and `range` go up to {value}", "use an axis where more is needed"),
-    "calls": Bound(10_000, "a layer expands to at most {value} calls", "make the layer smaller, or repeat less"),
+    "calls": Bound(5_000, "a layer expands to at most {value} calls", "make the layer smaller, or repeat less"),
     "call depth": Bound(
         60, "calls are nested at most {value} deep", "a layer may contain itself only while a static argument falls"
     ),
@@ -36,7 +36,9 @@ LIMITS: dict[str, Bound] = {
 }
 
 
-def beyond(problems: Problems, name: str, at: Place | None) -> None:
-    """Say that a file asks for more than a limit."""
+def beyond(problems: Problems, name: str, at: Place | None, once: bool = False) -> None:
+    """Say that a file asks for more than a limit; with `once`, at the first place only."""
+    if once and any(problem.kind is LIMIT and problem.facts["limit"] == name for problem in problems.found):
+        return
     bound = LIMITS[name]
     problems.add(LIMIT, at, limit=name, sentence=bound.sentence.format(value=bound.value), way_out=bound.hint)

@@ -29,7 +29,7 @@ PROGRAMS = {
     "integer": f"fn f(x) {{ return x * {LIMITS['integer'].value + 1} }}",
     "errors": "fn f(x) { return }\n" * (LIMITS["errors"].value + 1),
     "repetitions": STACK.format(depth=LIMITS["repetitions"].value + 1, body="for block in blocks { x = block(x) }"),
-    "calls": STACK.format(depth=110, body="for i in range(depth) { for block in blocks { x = block(x) } }"),
+    "calls": STACK.format(depth=75, body="for i in range(depth) { for block in blocks { x = block(x) } }"),
     "statements": STACK.format(depth=800, body="for i in range(depth) { for j in range(depth) { y = x } }"),
     "call depth": "layer Deep(c: axis, static depth: int = 100) {\n"
     "    if depth > 0 { inner = Deep(c=c, depth=depth - 1) }\n"
@@ -38,6 +38,16 @@ PROGRAMS = {
     + " * ".join(f"(|a| + |b| + |c| + |d| + {i})" for i in range(1, 5))
     + "\n    return sum[a, b, c, d, z](x * z)\n}\n",
 }
+
+
+def test_a_layer_that_contains_itself_without_an_end_in_ever_other_ways() -> None:
+    text = """layer Deep(c: axis, static at: int = 0) {
+    if at < 3 { inner = Deep(c=c, at=at - 1) }
+    forward(x[n, c]) -> like x { return x }
+}
+"""
+    (found,) = api.check(text, "deep.arch")
+    assert (found.code, found.line) == ("limit", 1)
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -98,7 +98,8 @@ class Client:
         while True:
             message = self.told.get(timeout=self.timeout)
             params = message.get("params", {})
-            if message["method"] == "textDocument/publishDiagnostics" and params["uri"] == uri and params.get("version") == version:
+            about = (message["method"], params.get("uri"), params.get("version"))
+            if about == ("textDocument/publishDiagnostics", uri, version):
                 return list(params["diagnostics"])
 
     def at(self, uri: str, text: str, needle: str, shift: int = 0) -> dict[str, Any]:

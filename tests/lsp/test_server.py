@@ -96,7 +96,7 @@ def test_hover_has_the_type_of_any_expression(client: Client, tmp_path: Path) ->
         ("s <= t", 2, "s <= t: bool[t, s]"),
         ("gain[w = 0]", 0, "gain: float[(head d)=c, w]"),
         ("gain[w = 0]", 0, "|w| = 3"),
-        ("y = qkv", 0, "y: float[..., t"),
+        ("y = qkv", 0, "y: float[..., head, d, t]"),
         ("|d|", 1, "axis d"),
         ("t, d], k", 0, "axis t"),
         ("seen(q", 0, "What a query sees of the keys."),
@@ -108,7 +108,7 @@ def test_hover_has_the_type_of_any_expression(client: Client, tmp_path: Path) ->
     ]:
         answer = client.ask("textDocument/hover", client.at(uri, TEXT, needle, shift))
         assert answer and expected in text_of(answer), (needle, answer)
-    assert client.ask("textDocument/hover", client.at(uri, TEXT, "\n\n")) is None
+    assert client.ask("textDocument/hover", client.at(uri, TEXT, "\n\n", 1)) is None
 
 
 def test_what_is_right_of_a_broken_file_is_answered(client: Client, tmp_path: Path) -> None:
@@ -132,7 +132,8 @@ def test_definitions(client: Client, tmp_path: Path) -> None:
         ("std.linear", 5, "linear.arch", 0, 0),
     ]:
         found = client.ask("textDocument/definition", client.at(uri, TEXT, needle, shift))
-        assert found["uri"].endswith("/" + file) and found["range"]["start"] == {"line": line, "character": column}, (needle, found)
+        place = {"line": line, "character": column}
+        assert found["uri"].endswith("/" + file) and found["range"]["start"] == place, (needle, found)
     library = (ROOT / "stdlib" / "linear.arch").read_text().splitlines()
     found = client.ask("textDocument/definition", client.at(uri, TEXT, "Linear(i"))
     assert library[found["range"]["start"]["line"]].startswith("layer Linear(")
@@ -186,5 +187,6 @@ def test_columns_are_counted_as_the_protocol_does(client: Client, tmp_path: Path
 
 def test_without_pygls_one_sentence_says_what_to_install(tmp_path: Path) -> None:
     code = "import sys; sys.modules['pygls'] = None; from archc.cli.main import main; sys.exit(main(['lsp']))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT / "compiler")})
+    environment = {"PYTHONPATH": str(ROOT / "compiler")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 1 and "pip install 'archc[lsp]'" in done.stderr and "Traceback" not in done.stderr

@@ -79,8 +79,8 @@ def spectra() -> list[Case]:
              columns=4)
         for last in (False, True)
     ]
-    cases.append(case("spectral.FNO2d", lambda: spectral.FNO2d(1, 2, 4, 4, 4, 2), (2, 1, 7, 6), static={"depth": 2}, i=1, o=2, c=4,
-                      rows=4, columns=4))
+    cases.append(case("spectral.FNO2d", lambda: spectral.FNO2d(1, 2, 4, 4, 4, 2), (2, 1, 7, 6), static={"depth": 2}, i=1, o=2,
+                      c=4, rows=4, columns=4))
     return cases
 
 

@@ -21,7 +21,8 @@ from tests.stdlib.modules import assert_same, copy_state, default_dtype, step, s
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_TIME = ("axis", "int", "float", "bool")
-LINE = re.compile(r"example: (\w+)\((.*)\): (\[.*\]) -> (\[.*\])$", re.MULTILINE)
+LINE = re.compile(r"example: (\w+)\((.*)\): (\[.*\](?:: int)?) -> (\[.*\])$", re.MULTILINE)
+INPUT = re.compile(r"(\[[^\]]*\])(: int)?")
 FILES = [*sorted(folder(STDLIB).glob("*.arch")), *sorted((ROOT / "examples").glob("*/*.arch"))]
 
 
@@ -43,8 +44,8 @@ def test_example_line(path: Path, layer: tree.Layer, arguments: str, before: str
     source = f"std.{path.stem}" if path.parent.name == "stdlib" else str(path)
     loaded = archc.load(source, **{k: v for k, v in given.items() if k in fixed})
     module = getattr(loaded, layer.name.name)(**{k: v for k, v in given.items() if k not in fixed})
-    shapes = ast.literal_eval(before)
-    inputs = [torch.randn(shape) for shape in (shapes if isinstance(shapes, tuple) else (shapes,))]
+    inputs = [(torch.zeros(ast.literal_eval(shape), dtype=torch.long) if dtype else torch.randn(ast.literal_eval(shape)))
+              for shape, dtype in INPUT.findall(before)]
     assert list(module(*inputs).shape) == ast.literal_eval(after)
 
 

@@ -212,7 +212,7 @@ class Frame:
     def limit(self, name: str, found: int, at: Span) -> None:
         """Refuse what asks for more than a stated limit."""
         if found > LIMITS[name].value:
-            beyond(self.context.problems, name, at)
+            beyond(self.context.problems, name, at, once=True)
             self.context.exhausted = True
             raise Stop
 

@@ -16,6 +16,7 @@ from archc.checker.types import LEADING, Axis, Dim, Type
 from archc.checker.values import FnRef, Instance, LayerClass, OpRef, Value, chain_size
 from archc.diagnostics import codes
 from archc.diagnostics.model import Problems
+from archc.limits import LIMITS, beyond
 from archc.syntax import tree
 from archc.syntax.tree import Span
 
@@ -37,6 +38,10 @@ class Registry:
             return self.units[key]
         if key in self.open:
             self.problems.add(codes.ENDLESS_LAYER, of.layer.name.span, name=of.layer.name.name)
+            self.units[key] = None
+            return None
+        if len(self.open) >= LIMITS["call depth"].value:  # its statics differ at each level, so it is no circle
+            beyond(self.problems, "call depth", of.layer.name.span, once=True)
             self.units[key] = None
             return None
         self.open.append(key)
