@@ -6,8 +6,10 @@ import argparse
 
 from archc.cli.main import InputError
 
-EXAMPLES = """An editor starts this command and talks to it over standard input and output; docs/editors.md says how to set up
-yours.
+EXAMPLES = """examples:
+  archc lsp --stdio
+
+An editor starts this command and talks to it over standard input and output; docs/editors.md says how to set up yours.
 It needs the extra `lsp`: pip install 'archc[lsp]'"""
 
 
