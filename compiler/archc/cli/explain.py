@@ -12,7 +12,6 @@ from archc.cli.main import InputError, UsageError
 from archc.cli.values import add_static, layer_of, pairs
 
 if TYPE_CHECKING:
-    from archc.analyze.explain import Explained
     from archc.analyze.saved import Kept
     from archc.checker.program import Program
     from archc.ir.module import Module
@@ -146,29 +145,3 @@ def _class(program: Program, layer: str, static: Mapping[str, object]) -> Any:
     from archc.loaded import Namespace
 
     return getattr(Namespace(program, "explained", static), layer)
-
-
-def bytes_text(value: int | str) -> str:
-    """`48.0 KiB`; a polynomial stays."""
-    if isinstance(value, str):
-        return value
-    size = float(value)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
-        size /= 1024
-    raise AssertionError
-
-
-def count_text(value: int | str) -> str:
-    """`1,234`; from a hundred thousand on `123.4 k`, `12.3 M`; a polynomial stays."""
-    if isinstance(value, str):
-        return value
-    for unit, step in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if value >= 100 * step or (unit != "k" and value >= step):
-            return f"{value / step:,.1f} {unit}"
-    return f"{value:,}"
-
-
-def shape_text(found: Explained) -> str:
-    return ", ".join(f"{name}[{', '.join(map(str, shape))}]" for name, shape in found.inputs.items())

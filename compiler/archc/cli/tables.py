@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 
 from archc.analyze.explain import Explained, Row
-from archc.cli.explain import bytes_text, count_text, shape_text
 
 COUNTED = """\
 params       elements of the params, once however often a layer is called
@@ -101,3 +100,29 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int, termin
         cells = [cell.ljust(width) if place < left else cell.rjust(width)
                  for place, (cell, width) in enumerate(zip(row, widths, strict=True))]
         print("  ".join(cells).rstrip())
+
+
+def bytes_text(value: int | str) -> str:
+    """`48.0 KiB`; a polynomial stays."""
+    if isinstance(value, str):
+        return value
+    size = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+        size /= 1024
+    raise AssertionError
+
+
+def count_text(value: int | str) -> str:
+    """`1,234`; from a hundred thousand on `123.4 k`, `12.3 M`; a polynomial stays."""
+    if isinstance(value, str):
+        return value
+    for unit, step in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value >= 100 * step or (unit != "k" and value >= step):
+            return f"{value / step:,.1f} {unit}"
+    return f"{value:,}"
+
+
+def shape_text(found: Explained) -> str:
+    return ", ".join(f"{name}[{', '.join(map(str, shape))}]" for name, shape in found.inputs.items())
