@@ -164,7 +164,7 @@ def _dropout(expr: tree.Call, frame: Frame) -> Value:
         return x
     keep = apply("sub", [const(1.0, expr.span), p], expr.span, frame)
     axes = context.in_order(x.type.axes)
-    mask = Draw("bernoulli", (keep,), axes, context.draw(), Type("float", x.type.axes), expr.span)
+    mask = Draw("bernoulli", (keep,), axes, context.draw(), Type("float", x.type.axes), expr.span, tuple(context.loops))
     return apply("div", [apply("mul", [x, mask], expr.span, frame), keep], expr.span, frame)
 
 

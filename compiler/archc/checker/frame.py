@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from archc.checker.program import SourceFile
 from archc.checker.sizes import Size
-from archc.checker.typed import EntryCheck, Ref, SplitSize, Term
+from archc.checker.typed import EntryCheck, Ref, SplitSize, Step, Term
 from archc.checker.types import LEADING, Axis, Dim, Layout, Type
 from archc.checker.values import AxisRef, BuiltinRef, FnRef, LayerClass, OpRef, Poison, Value, chain_size
 from archc.diagnostics import codes
@@ -61,6 +61,7 @@ class Context:
     frames: dict[str, Frame] = field(default_factory=dict)  # frames of sub-layers, by path
     calls: list[Span] = field(default_factory=list)  # the calls that are being inlined, outermost first
     draws: int = 0
+    loops: list[Step] = field(default_factory=list)  # whose bodies are being checked, outermost first
     wholes: dict[Dim, Size] = field(default_factory=dict)  # of splits whose parts are known at run time only
     inlined: int = 0
     steps: int = 0

@@ -6,6 +6,7 @@ body are terms like others, over the step and the states; what depends on neithe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from archc.checker import axes as axis_rules
@@ -47,6 +48,17 @@ class LoopFrame(Frame):
         self.states: dict[str, State] = {}
         self.yields: list[Yielded] = []
         self.finals: list[tree.Finally] = []
+        self.draws = self.context.draws
+
+    def run(self, body: Sequence[tree.Statement]) -> statements.Block:
+        """Check the body; what is drawn in it is drawn at every step."""
+        inner = statements.Block()
+        self.context.loops.append(self.step)
+        try:
+            statements.run(body, self, inner)
+        finally:
+            self.context.loops.pop()
+        return inner
 
     def element(self, value: Value, span: Span) -> Value:
         assert self.parent is not None
@@ -69,8 +81,7 @@ def scan(statement: tree.Scan, frame: Frame, block: statements.Block) -> None:
     if len(chain) != 1:
         frame.fail(codes.SCAN_SPLIT, statement.axis.span, name=statement.axis.name)
     body = LoopFrame(frame, chain[0], statement.span)
-    inner = statements.Block()
-    statements.run(statement.body, body, inner)
+    inner = body.run(statement.body)
     if inner.returned is not None:
         frame.fail(codes.RETURN_IN_SCAN, statement.span)
     if inner.failed:
@@ -108,7 +119,8 @@ def close(body: LoopFrame, reverse: bool, span: Span) -> Loop:
                       expected=body.show(state.ref.type), also=[(state.span, "the state is declared here")])  # fmt: skip
         nexts.append(expand(_as_dtype(value, state.ref.type, body), state.ref.type.axes))
     refs, starts = tuple(s.ref for s in body.states.values()), tuple(s.start for s in body.states.values())
-    return Loop(body.axis, reverse, body.step, refs, starts, tuple(nexts), tuple(y.term for y in body.yields), span)
+    around = tuple(body.context.loops) if body.context.draws > body.draws else ()
+    return Loop(body.axis, reverse, body.step, refs, starts, tuple(nexts), tuple(y.term for y in body.yields), span, around)
 
 
 def _as_dtype(value: Term, wanted: Type, frame: Frame) -> Term:
@@ -169,8 +181,7 @@ def inner_loop(node: tree.For, frame: Frame, block: statements.Block) -> None:
             ref = StateRef(target.name, start.type, target.span)
             body.states[target.name] = State(ref, start, target.span)
             body.values[target.name] = ref
-    inner = statements.Block()
-    statements.run(node.body, body, inner)
+    inner = body.run(node.body)
     if inner.failed:
         raise Stop
     if inner.returned is not None or body.yields or body.finals:

@@ -103,6 +103,7 @@ class Draw:
     serial: int
     type: Type
     span: Span
+    steps: tuple[Step, ...] = ()  # of the loops around it: a draw for each
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +137,7 @@ class Loop:
     nexts: tuple[Term, ...]
     yields: tuple[Term, ...]
     span: Span
+    steps: tuple[Step, ...] = ()  # of the loops around one that draws: it runs at each
 
 
 @dataclass(frozen=True, eq=False)

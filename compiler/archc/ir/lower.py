@@ -269,9 +269,16 @@ def _depending(roots: Sequence[Term], own: set[int], arguments: Callable[[Term],
             stack.extend((arg, False) for arg in arguments(term))
             continue
         done.add(id(term))
-        if any(id(arg) in inside for arg in arguments(term)):
+        if any(id(arg) in inside for arg in (*arguments(term), *_steps(term))):
             inside.add(id(term))
     return inside
+
+
+def _steps(term: Term) -> tuple[Term, ...]:
+    """The steps at each of which a term is drawn anew."""
+    if isinstance(term, typed.Draw):
+        return term.steps
+    return term.loop.steps if isinstance(term, typed.LoopResult) else ()
 
 
 @dataclass
@@ -289,6 +296,7 @@ class _Lowering:
     members: int = 0
     loops: dict[int, Node] = field(default_factory=dict)
     surroundings: dict[int, _Surroundings] = field(default_factory=dict)
+    bodies: list[_Lowering] = field(default_factory=list)  # of the loops
 
     def __call__(self, term: Term) -> Node:
         stack: list[tuple[Term, bool]] = [(term, False)]
@@ -366,6 +374,7 @@ class _Lowering:
             return self.loops[id(loop)]
         around = self.around(loop)
         body = _Lowering(self.inline, self.order)
+        self.bodies.append(body)
         ports: list[Port] = []
         elements: dict[int, Node] = {}
 
@@ -375,6 +384,7 @@ class _Lowering:
 
         for position, state in enumerate(loop.states):
             port(f"state{position}", state, state.type)
+            body.names[ports[-1].node] = state.name
         wholes: dict[int, Term] = {}
         for element, whole in around.sequences:
             if id(whole) not in wholes:
@@ -420,9 +430,12 @@ class _Lowering:
 
     def name(self, names: Iterable[tuple[Term, str]]) -> None:
         """Note what the source calls the nodes that were made; of several names the first holds."""
+        names = tuple(names)
         for term, name in names:
             if id(term) in self.done:
                 self.names.setdefault(self.done[id(term)], name)
+        for body in self.bodies:
+            body.name(names)
 
     def reached(self, roots: Sequence[Node], inputs: set[str], more: Iterable[str]) -> tuple[Port, ...]:
         """The ports besides the method's inputs that the roots read, and updated buffers; as the source declares them."""

@@ -36,6 +36,7 @@ class Run:
     order: dict[Axis, int] = field(default_factory=lambda: {BATCH: -1})
     values: dict[Node, Value] = field(default_factory=dict)
     results: dict[Node, list[Value]] = field(default_factory=dict)  # of nodes with several
+    steps: tuple[int, ...] = ()  # of the loops around, each of which draws anew
     places: Mapping[Node, object] = field(default_factory=dict)  # where nodes come from in the source, for errors
 
     def size(self, axis: Axis) -> int:

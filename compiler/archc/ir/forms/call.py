@@ -43,11 +43,12 @@ def verify_call(node: Node) -> None:
         demand(axes == names[name].axes, f"the cotangent of {name} is {names[name]}, not {Type(output.node.type.dtype, axes)}")
 
 
-def run_body(body: Graph, args: tuple[Value, ...], run: Run) -> list[Value]:
-    """The outputs of a graph whose inputs are these values, in the sizes of the run."""
+def run_body(body: Graph, args: tuple[Value, ...], run: Run, step: int | None = None) -> list[Value]:
+    """The outputs of a graph whose inputs are these values, in the sizes of the run; of a loop, at a step."""
     from archc.ir.evaluate import evaluate_nodes
 
-    inner = Run(run.sizes, run.dtype, run.seed, run.order, places=run.places)
+    steps = run.steps if step is None else (*run.steps, step)
+    inner = Run(run.sizes, run.dtype, run.seed, run.order, steps=steps, places=run.places)
     inner.values = {port.node: value for port, value in zip(body.inputs, args, strict=True)}
     evaluate_nodes([output.node for output in body.outputs], inner)
     return [inner.values[output.node] for output in body.outputs]

@@ -39,7 +39,7 @@ def evaluate(node: Node, args: tuple[Value, ...], run: Run) -> Value:
 
     assert isinstance(node.attrs, Random)
     kind, order = node.attrs.kind, node.attrs.axes
-    generator = np.random.default_rng([run.seed, node.attrs.serial])
+    generator = np.random.default_rng([run.seed, node.attrs.serial, *run.steps])
     shape = run.shape(order)
     if kind in ("orthogonal", "sparse"):
         gain = [float(arg.array.flat[0]) for arg in args]

@@ -62,7 +62,7 @@ def run_scan(node: Node, args: tuple[Value, ...], run: Run) -> list[Value]:
         elements = [Value(s.array.take(step, s.axes.index(scan.axis)), tuple(a for a in s.axes if a != scan.axis))
                     for s in sequences]
         numbered = [Value(np.asarray(step), ())] if scan.step else []
-        results = run_body(scan.body, (*states, *elements, *constants, *numbered), run)
+        results = run_body(scan.body, (*states, *elements, *constants, *numbered), run, step)
         states = [run.spread(new, port.type.axes) for new, port in zip(results, scan.body.inputs[: scan.states], strict=False)]
         steps[step] = results[scan.states :]
     yields = []
