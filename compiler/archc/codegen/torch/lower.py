@@ -81,7 +81,8 @@ class Lowering:
         self.readers = users(graph.roots)
         self.left = {current: len(set(found)) for current, found in self.readers.items()}  # readers that are not lowered yet
         self.kept = frozenset(graph.roots)
-        self.owners: dict[str, Node] = {}  # what a variable holds now
+        self.owners: dict[str, list[Node]] = {}  # what a variable holds now: a value, and views of it that are written alike
+        self.lasting: set[str] = set()  # variables that are read outside of this graph, or in the next step of a loop
         self.pending: dict[Node, Expr] = {}  # expressions that will still be written somewhere
         self.home: str | None = None  # a tensor whose dtype and device stand in for those of the inputs
 
@@ -186,16 +187,20 @@ class Lowering:
         target = python_name(wish)
         if current is None or not self.is_over(target, current):
             target = self.scope.names.fresh(wish)
+        self.owners.pop(target, None)
         self.block.append(Assign((target,), x))
         return name(target, x.dims, x.dtype)
 
     def is_over(self, target: str, current: Node) -> bool:
         """Whether a local variable of float values will not be read again once `current` has been computed."""
-        owner = self.owners.get(target)
-        if owner is None or owner in self.kept or {owner.type.dtype, current.type.dtype} != {"float"}:
+        owners = self.owners.get(target, ())
+        if not owners or target in self.lasting:
             return False
-        if self.left[owner] > (owner in current.args):
-            return False
+        for owner in owners:
+            if owner in self.kept or {owner.type.dtype, current.type.dtype} != {"float"}:
+                return False
+            if self.left[owner] > (owner in current.args):
+                return False
         return not any(_mentions(x, target) for node, x in self.pending.items()
                        if node in self.kept or self.left[node] > (node in current.args))
 
@@ -203,7 +208,7 @@ class Lowering:
         """Keeps count of who will still read what, and of which expressions stand nowhere yet."""
         x = self.done[current]
         if x.op == "name":
-            self.owners[str(x.params[0])] = current
+            self.owners.setdefault(str(x.params[0]), []).append(current)
         elif self.left.get(current) or current in self.kept:
             self.pending[current] = x
         for arg in dict.fromkeys(current.args):

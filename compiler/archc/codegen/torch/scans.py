@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archc.checker.types import LEADING, Axis
 from archc.codegen.torch import layout
-from archc.codegen.torch.form import Assign, Do, Expr, For
+from archc.codegen.torch.form import Assign, Do, Expr, For, walk
 from archc.codegen.torch.layout import literal
 from archc.codegen.torch.lower import Lowering, NeedsFlat
 from archc.codegen.torch.prepare import prepared
@@ -46,6 +46,7 @@ def scan(low: Lowering, current: Node) -> Expr:
     for i in range(last, len(current.args)):
         x = low.value(current.args[i])
         inner.done[ports[i].node] = x if x.is_host else low.again(x, names[i])
+    inner.lasting = {str(part.params[0]) for x in inner.done.values() for part in walk(x) if part.op == "name"}
     yields = [low.scope.names.fresh(f"{names[len(ports) + k]}_steps") for k in range(len(loop.body.outputs) - loop.states)]
     for text in yields:
         low.block.append(Assign((text,), Expr("name", (), ("[]",), None)))
