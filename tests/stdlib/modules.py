@@ -107,7 +107,7 @@ def assert_same(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], tolera
         expected = theirs[name].reshape(value.shape) if name in theirs else None
         assert expected is not None, f"{name} is ours alone"
         assert value.dtype == expected.dtype, name
-        scale = max(1.0, float(expected.abs().nan_to_num().max()) if expected.numel() else 1.0)
+        scale = max(1.0, float(expected.detach().abs().nan_to_num().max()) if expected.numel() else 1.0)
         same = torch.isclose(value, expected, rtol=0, atol=tolerance * scale, equal_nan=True)
         assert same.all(), f"{name} differs by {(value - expected).abs().max():.2e}"
 
