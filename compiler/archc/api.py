@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 RUN_TIME = frozenset({"axis", "int", "float", "bool"})
 """Kinds of parameters that the emitted class takes; the others shape its code."""
+
+NESTED_CALLS = 20_000
+"""Of Python's functions: enough for the deepest file that the limits allow."""
 
 Static = "bool | int | float | str | list[int]"
 
@@ -260,12 +264,19 @@ def source_hash(program: Program, static: Mapping[str, object]) -> str:
 
 @contextmanager
 def guarded(source: str) -> Iterator[None]:
-    """Whatever goes wrong inside the compiler is a CompilerBug that says how to report it."""
+    """Whatever goes wrong inside the compiler is a CompilerBug that says how to report it.
+
+    Python's bound on nested calls is set by what the limits of `archc.limits` let a file nest, not by how deep the caller is.
+    """
     from archc.diagnostics.model import ArchError
 
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, NESTED_CALLS))
     try:
         yield
     except (ArchError, CompilerBug, KeyboardInterrupt, MemoryError):
         raise
     except Exception as error:
         raise CompilerBug(f"{type(error).__name__}: {error} (while compiling {source})") from error
+    finally:
+        sys.setrecursionlimit(before)

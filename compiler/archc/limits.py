@@ -30,6 +30,9 @@ LIMITS: dict[str, Bound] = {
     "call depth": Bound(
         60, "calls are nested at most {value} deep", "a layer may contain itself only while a static argument falls"
     ),
+    "evaluations": Bound(
+        1_000, "expressions and the calls in them are nested at most {value} deep", "give a part of it a name of its own"
+    ),
     "statements": Bound(100_000, "a layer expands to at most {value} statements", "make the layer smaller, or repeat less"),
     "terms of a size": Bound(200, "a size has at most {value} terms and factors", "give a part of it an axis of its own"),
     "errors": Bound(20, "at most {value} syntax errors are shown for a file", "the rest shows once these are mended"),

@@ -34,6 +34,7 @@ PROGRAMS = {
     "call depth": "layer Deep(c: axis, static depth: int = 100) {\n"
     "    if depth > 0 { inner = Deep(c=c, depth=depth - 1) }\n"
     "    forward(x[n, c]) -> like x { if depth > 0 { return inner(x) } else { return x } }\n}\n",
+    "evaluations": "fn f(x) { return " + "-(" * 150 + "f(x)" + ")" * 150 + " }\n",
     "terms of a size": "fn f(x[a, b, c, d]) -> [] {\n    axis z = "
     + " * ".join(f"(|a| + |b| + |c| + |d| + {i})" for i in range(1, 5))
     + "\n    return sum[a, b, c, d, z](x * z)\n}\n",

@@ -245,20 +245,16 @@ class _Walker:
                 role = roles.get(str(node.attrs), "input")
                 floating = node.type.dtype in ("float", "complex")
                 gradient[node] = floating and (str(node.attrs) in wanted if role == "input" else role == "param" and params)
-            elif isinstance(node.attrs, Member):
-                results[node] = self.member(node, layer, module, symbols, times, asked)
+            elif isinstance(node.attrs, (Member, Scan)):
+                inner = self.member if isinstance(node.attrs, Member) else self.loop
+                results[node] = inner(node, layer, module, symbols, times, asked)
                 gradient[node] = any(results[node])
             elif node.op == "item" and node.args[0] in results:
                 assert isinstance(node.attrs, int)
                 gradient[node] = results[node.args[0]][node.attrs]
             else:
                 gradient[node] = any(asked) and node.op != "detach" and node.type.dtype in ("float", "complex")
-            if node not in code or node in numbers or isinstance(node.attrs, Member):
-                continue
-            if isinstance(node.attrs, Scan) and _has_members(node.attrs.body):
-                inner = {p.name for p, flag in zip(node.attrs.body.inputs, asked, strict=False) if flag}
-                turns = times * node.attrs.axis.size.substitute(symbols)
-                self.body(node.attrs.body, layer, module, symbols, turns, inner, params)
+            if node not in code or node in numbers or isinstance(node.attrs, (Member, Scan)):
                 continue
             done = _work(node)
             told = sum((cost.size_in_bytes(arg.type) for arg in node.args if arg in numbers), ZERO)
@@ -273,6 +269,26 @@ class _Walker:
             work=Work(*(size.substitute(s) * times for size in (work.flops, work.special, work.read, work.written))),
             products=products.substitute(s) * times, backward_products=backward.substitute(s) * times)
         return gradient
+
+    def loop(self, node: Node, layer: Layer, module: Module, symbols: Mapping[str, Size], times: Size,
+             asked: Sequence[bool]) -> tuple[bool, ...]:
+        """A scan. A state that starts without a gradient may have one after a step, and others only then; each step that
+        differs is counted by itself, and all that follow as one."""
+        scan = node.attrs
+        assert isinstance(scan, Scan)
+        body = self.prepared(scan.body)
+
+        def step(flags: Sequence[bool], turns: Size) -> list[bool]:
+            told = zip(body.inputs, (*flags, *asked[scan.states:]), strict=False)  # the step itself is an int
+            wanted = {port.name for port, flag in told if flag}
+            gradient = self.body(body, layer, module, symbols, times * turns, wanted, params=True)
+            return [gradient.get(output.node, False) for output in body.outputs]
+
+        flags, left = list(asked[:scan.states]), scan.axis.size.substitute(symbols)
+        while (after := [a or b for a, b in zip(flags, step(flags, ZERO), strict=False)]) != flags and left.constant != 0:
+            step(flags, Size.of(1))
+            flags, left = after, left - 1
+        return (*flags, *step(flags, left)[scan.states:])
 
     def member(self, node: Node, layer: Layer, module: Module, symbols: Mapping[str, Size], times: Size,
                asked: Sequence[bool]) -> tuple[bool, ...]:
@@ -344,10 +360,6 @@ def _work(node: Node) -> Work:
     if node.attrs.kind == "transposed":
         flops = _product_flops(node) + (node.type.count if len(node.args) > 2 else ZERO)
     return replace(done, flops=flops, special=special)
-
-
-def _has_members(graph: Graph) -> bool:
-    return any(isinstance(node.attrs, Member) for node in topological(graph.roots))
 
 
 def _product_flops(node: Node) -> Size:

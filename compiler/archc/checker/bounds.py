@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from archc.checker.sizes import Size
 from archc.checker.typed import Apply, AxisIndex, Const, Expand, ReadAt, Reduction, SizeValue, Step, Term
 
@@ -9,7 +11,29 @@ Interval = tuple[Size, Size]  # lowest and highest value, both reached or not
 
 
 def interval(term: Term) -> Interval | None:
-    """Bounds of an int term as sizes; None where they depend on data."""
+    """Bounds of an int term as sizes; None where they depend on data. Each part is looked at once, however often it is used."""
+    known: dict[int, Interval | None] = {}
+    stack = [term]
+    while stack:
+        parts = [part for part in _parts(stack[-1]) if id(part) not in known]
+        if parts:
+            stack.extend(parts)
+        else:
+            current = stack.pop()
+            known[id(current)] = _bounds(current, [known[id(part)] for part in _parts(current)])
+    return known[id(term)]
+
+
+def _parts(term: Term) -> tuple[Term, ...]:
+    """The terms that the bounds of a term follow from."""
+    if isinstance(term, Apply):
+        return term.args
+    if isinstance(term, Expand) or (isinstance(term, ReadAt) and term.fill is None):
+        return (term.arg,)
+    return ()
+
+
+def _bounds(term: Term, parts: Sequence[Interval | None]) -> Interval | None:
     if isinstance(term, Const) and isinstance(term.value, int):
         return Size.of(term.value), Size.of(term.value)
     if isinstance(term, SizeValue):
@@ -19,20 +43,15 @@ def interval(term: Term) -> Interval | None:
     if isinstance(term, Reduction) and term.op in ("argmax", "argsort"):
         (axis,) = term.over
         return Size.of(0), axis.size - 1
-    if isinstance(term, Expand):
-        return interval(term.arg)
-    if isinstance(term, ReadAt):
-        return interval(term.arg) if term.fill is None else None
     if isinstance(term, Apply):
-        return _apply(term)
-    return None
+        return _apply(term, parts)
+    return parts[0] if parts else None
 
 
-def _apply(term: Apply) -> Interval | None:
-    bounds = [interval(arg) for arg in term.args]
-    if any(bound is None for bound in bounds):
-        return _mod_of_data(term, bounds)
+def _apply(term: Apply, bounds: Sequence[Interval | None]) -> Interval | None:
     known = [bound for bound in bounds if bound is not None]
+    if len(known) < len(bounds):
+        return _mod_of_data(term, bounds)
     if term.op == "neg":
         low, high = known[0]
         return -high, -low
@@ -65,7 +84,7 @@ def _apply(term: Apply) -> Interval | None:
     return None
 
 
-def _mod_of_data(term: Apply, bounds: list[Interval | None]) -> Interval | None:
+def _mod_of_data(term: Apply, bounds: Sequence[Interval | None]) -> Interval | None:
     """A remainder is bounded whatever it is the remainder of."""
     if term.op == "mod" and bounds[1] is not None and bounds[1][0] == bounds[1][1] and _sign(bounds[1][0]) == 1:
         return Size.of(0), bounds[1][0] - 1

@@ -53,9 +53,15 @@ LARGEST_STATIC = 2**63
 
 def evaluate(expr: tree.Expr, frame: Frame) -> Value:
     """The value of an expression. Raises Stop where a problem was reported."""
-    value = _evaluate(expr, frame)
-    if frame.context.record is not None:
-        frame.context.record(expr, value, frame)
+    context = frame.context
+    context.nested += 1
+    try:
+        frame.limit("evaluations", context.nested, expr.span)
+        value = _evaluate(expr, frame)
+    finally:
+        context.nested -= 1
+    if context.record is not None:
+        context.record(expr, value, frame)
     return value
 
 

@@ -64,6 +64,7 @@ class Context:
     loops: list[Step] = field(default_factory=list)  # whose bodies are being checked, outermost first
     wholes: dict[Dim, Size] = field(default_factory=dict)  # of splits whose parts are known at run time only
     inlined: int = 0
+    nested: int = 0  # expressions that are being evaluated, each in the one before
     steps: int = 0
     exhausted: bool = False
     layers: list[str] = field(default_factory=list)  # keys of the layers that are being inlined
