@@ -133,3 +133,22 @@ class NormLin(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(F.normalize(F.softplus(self.weight), p=1, dim=-1) @ self.value(x))
+
+
+class FourierAttention(nn.Module):
+    """Fourier-KArAt (arXiv 2503.10632), blockwise, with r = m and no base function: Phi, then W, for each head."""
+
+    def __init__(self, c: int, t: int, heads: int, m: int = 12, grid: int = 3) -> None:
+        super().__init__()
+        self.qkv, self.out, self.heads = nn.Linear(c, 3 * c), nn.Linear(c, c), heads
+        self.cosine, self.sine = (nn.Parameter(torch.randn(heads, m, t, grid) / math.sqrt(t * grid)) for _ in range(2))
+        self.back = nn.Parameter(torch.randn(heads, t, m) / math.sqrt(m))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for part in self.qkv(x).chunk(3, -1))
+        score = scores(q, k)
+        z = 0
+        for f in range(self.cosine.shape[-1]):
+            z = z + torch.einsum("nhts,hms->nhtm", torch.cos((f + 1) * score), self.cosine[..., f])
+            z = z + torch.einsum("nhts,hms->nhtm", torch.sin((f + 1) * score), self.sine[..., f])
+        return self.out((z @ self.back.transpose(-1, -2) @ v).transpose(-2, -3).flatten(-2))

@@ -143,3 +143,22 @@ class GRKANMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(self.up(x))
+
+
+class AFKAN(nn.Module):
+    """All-KAN's af_kan with quad1, silu, global attention and LayerNorm, without func_norm."""
+
+    def __init__(self, i: int, o: int, grid: int = 3, order: int = 3) -> None:
+        super().__init__()
+        self.low = nn.Parameter(torch.arange(-order, grid) / grid)
+        self.high = nn.Parameter((torch.arange(-order, grid) + order + 1) / grid)
+        self.weight = nn.Parameter(torch.randn(o, i) / math.sqrt(i))
+        self.attend, self.attend_bias = nn.Parameter(torch.randn(grid + order)), nn.Parameter(torch.randn(()))
+        self.temperature = nn.Parameter(torch.tensor(math.sqrt(i)))
+        self.norm = LayerNorm(i)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[..., None]
+        z = (F.silu(x - self.low) * F.silu(self.high - x)) ** 2
+        share = F.softmax((z @ self.attend + self.attend_bias) / self.temperature.clamp(min=1), -1)
+        return F.silu(self.norm(share * z.sum(-1))) @ self.weight.T

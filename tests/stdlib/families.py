@@ -23,6 +23,8 @@ def kans() -> list[Case]:
           for start in ("identity", "swish", "gelu_old")),
         case("kan.GRKAN", lambda: bases.GRKAN(8, 3, 4), tokens, i=8, o=3, groups=4),
         case("kan.GRKANMLP", lambda: bases.GRKANMLP(8), tokens, c=8),
+        case("kan.AFKAN", lambda: bases.AFKAN(8, 3), tokens, i=8, o=3),
+        case("kan.AFKAN", lambda: bases.AFKAN(8, 3, 5, 2), tokens, i=8, o=3, grid=5, order=2),
     ]
 
 
@@ -37,6 +39,7 @@ def attentions() -> list[Case]:
         case("attention.DifferentialAttention", lambda: attention_variants.DifferentialAttention(16, 2), tokens, c=16, heads=2),
         case("attention.DifferentialAttention", lambda: attention_variants.DifferentialAttention(16, 1, 3), tokens, c=16, heads=1,
              depth=3),
+        case("attention.FourierAttention", lambda: attention_variants.FourierAttention(8, 5, 2), (2, 5, 8), c=8, t=5, heads=2),
         case("attention.NormLin", lambda: attention_variants.NormLin(5, 8), (2, 5, 8), channel=5, c=8),
     ]
 

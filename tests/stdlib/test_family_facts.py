@@ -188,3 +188,15 @@ def test_first_values_of_a_spectral_convolution() -> None:
     layer = std("spectral").SpectralConv2d(16, 16)
     power = (layer.real.square() + layer.imag.square()).mean().item()
     assert power == pytest.approx(2 / 32, rel=0.03)
+
+
+# -------------------------------------------------------------------------------------------------- stated sizes of others
+def test_parameters_of_af_kan() -> None:
+    kan = std("kan")
+    assert count(kan.AFKAN(784, 64), kan.AFKAN(64, 10)) == 52_552
+
+
+def test_parameters_of_fourier_attention() -> None:
+    """(2 G + 1) N r for each head, beside the four projections."""
+    layer = std("attention").FourierAttention(48, 17, 3)
+    assert count(layer) - count(layer.qkv, layer.out) == 3 * (2 * 3 + 1) * 17 * 12
