@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,51 +11,38 @@ import torch
 
 import archc
 from archc.diagnostics.model import Problems
-from archc.resources import STDLIB, folder
 from archc.syntax import tree
 from archc.syntax.parse import parse
+from tests.example_lines import EXAMPLES, FILES, ROOT, Example
 from tests.peers import kan, linear, norm, vision
 from tests.stdlib.modules import assert_same, copy_state, default_dtype, step, stir
 
-ROOT = Path(__file__).resolve().parents[2]
 RUN_TIME = ("axis", "int", "float", "bool")
-LINE = re.compile(r"example: (\w+)\((.*)\): (\[.*\](?:: int)?) -> (\[.*\])$", re.MULTILINE)
-INPUT = re.compile(r"(\[[^\]]*\])(: int)?")
-FILES = [*sorted(folder(STDLIB).glob("*.arch")), *sorted((ROOT / "examples").glob("*/*.arch"))]
 
 
-def lines(path: Path) -> list[tuple[tree.Layer, str, str, str]]:
-    parsed = parse(path.read_text("utf-8"), str(path), Problems())
-    assert parsed is not None
-    layers = [node for node in parsed.declarations if isinstance(node, tree.Layer)]
-    return [(layer, *found.groups()[1:]) for layer in layers for found in LINE.finditer(layer.doc)]
+def parsed(path: Path) -> tree.File:
+    found = parse(path.read_text("utf-8"), str(path), Problems())
+    assert found is not None
+    return found
 
 
-CASES = [(path, layer, *rest) for path in FILES for layer, *rest in lines(path)]
-
-
-@pytest.mark.parametrize(("path", "layer", "arguments", "before", "after"), CASES,
-                         ids=[f"{path.stem}.{layer.name.name}({arguments})" for path, layer, arguments, _, _ in CASES])
-def test_example_line(path: Path, layer: tree.Layer, arguments: str, before: str, after: str) -> None:
-    given = {k.strip(): ast.literal_eval(v) for k, v in (part.split("=") for part in arguments.split(",") if part)}
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_example_line(example: Example) -> None:
+    layer = next(node for node in parsed(example.path).declarations
+                 if isinstance(node, tree.Layer) and node.name.name == example.layer)
     fixed = {entry.name.name for entry in layer.parameters if entry.static or entry.kind.name not in RUN_TIME}
-    source = f"std.{path.stem}" if path.parent.name == "stdlib" else str(path)
-    loaded = archc.load(source, **{k: v for k, v in given.items() if k in fixed})
-    module = getattr(loaded, layer.name.name)(**{k: v for k, v in given.items() if k not in fixed})
-    inputs = [(torch.zeros(ast.literal_eval(shape), dtype=torch.long) if dtype else torch.randn(ast.literal_eval(shape)))
-              for shape, dtype in INPUT.findall(before)]
-    assert list(module(*inputs).shape) == ast.literal_eval(after)
+    loaded = archc.load(example.source, **{k: v for k, v in example.arguments.items() if k in fixed})
+    module = getattr(loaded, example.layer)(**{k: v for k, v in example.arguments.items() if k not in fixed})
+    assert list(module(*example.inputs()).shape) == example.result
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_layer_has_an_example_line_and_every_declaration_a_doc_comment(path: Path) -> None:
-    parsed = parse(path.read_text("utf-8"), str(path), Problems())
-    assert parsed is not None
-    for node in parsed.declarations:
+    for node in parsed(path).declarations:
         if isinstance(node, (tree.Layer, tree.Fn)):
             assert node.doc, f"{node.name} says nothing"
         if isinstance(node, tree.Layer):
-            assert LINE.search(node.doc), f"{node.name} has no example line"
+            assert any(e.path == path and e.layer == node.name.name for e in EXAMPLES), f"{node.name} has no example line"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
