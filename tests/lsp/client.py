@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Client:
     """`ask` waits for the answer to a request; what the server says of itself waits in `told`."""
 
-    def __init__(self, folder: Path, timeout: float = 30.0) -> None:
+    def __init__(self, folder: Path, timeout: float = 30.0, encoding: str = "") -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "compiler")}
         command = [sys.executable, "-m", "archc", "lsp", "--stdio"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -29,7 +29,8 @@ class Client:
         self.number = 0
         self.versions: dict[str, int] = {}
         threading.Thread(target=self.read, daemon=True).start()
-        self.server = self.ask("initialize", {"processId": os.getpid(), "rootUri": folder.as_uri(), "capabilities": {}})
+        can = {"general": {"positionEncodings": [encoding, "utf-16"]}} if encoding else {}
+        self.server = self.ask("initialize", {"processId": os.getpid(), "rootUri": folder.as_uri(), "capabilities": can})
         self.tell("initialized", {})
 
     def __enter__(self) -> Client:

@@ -17,6 +17,7 @@ from archc.lsp.modules import modules_of
 from archc.lsp.names import resolve
 from archc.lsp.places import Lines
 from archc.lsp.problems import findings
+from archc.lsp.server import Document, Documents
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted([*(ROOT / "stdlib").glob("*.arch"), *(ROOT / "examples").rglob("*.arch")])
@@ -97,10 +98,28 @@ def test_a_type_after_a_shift_is_the_same(tmp_path: Path) -> None:
 
 def test_places_and_back() -> None:
     text = "a𝛼b\n\nxyz"
+    for encoding in ("utf-8", "utf-16", "utf-32"):
+        lines = Lines(text, encoding)
+        for offset in range(len(text) + 1):
+            assert lines.offset(*lines.position(offset)) == offset
     lines = Lines(text)
-    for offset in range(len(text) + 1):
-        assert lines.offset(*lines.position(offset)) == offset
     assert lines.position(2) == (0, 3) and lines.offset(0, 99) == 3 and lines.offset(9, 0) == len(text)
+    lines = Lines("a\r\nb\rc\n")
+    assert lines.starts == [0, 3, 5, 7] and lines.offset(0, 99) == 1 and lines.offset(1, 99) == 4 and lines.offset(3, 9) == 7
+
+
+def test_a_bug_of_the_compiler_is_told_once_and_the_editor_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> object:
+        raise ValueError("no such thing")
+
+    said: list[str] = []
+    documents, document = Documents(said.append), Document("file:///a.arch", Path("a.arch"), "fn f(x) { return x }", 1, "utf-8")
+    monkeypatch.setattr("archc.lsp.analysis.check", fails)
+    assert findings(documents.analysis(document)) == [] and findings(documents.analysis(document)) == []
+    assert len(said) == 1 and "bug of archc" in said[0] and "no such thing" in said[0]
+    monkeypatch.undo()
+    document.change("fn f(x) { return y }", 2)
+    assert len(findings(documents.analysis(document))) == 1 and len(said) == 1
 
 
 def test_modules(tmp_path: Path) -> None:

@@ -178,11 +178,17 @@ def test_format(client: Client, tmp_path: Path) -> None:
     assert client.ask("textDocument/formatting", ask) is None
 
 
-def test_columns_are_counted_as_the_protocol_does(client: Client, tmp_path: Path) -> None:
-    text = 'fn f(x, static mode: "𝛼𝛽" | "b" = "b") { return yy }\n'
-    uri = client.open(tmp_path / "a.arch", text)
-    [found] = client.diagnostics(uri)
-    assert found["range"]["start"]["character"] == text.index("yy") + 2
+@pytest.mark.parametrize("encoding, more", [("", 2), ("utf-16", 2), ("utf-8", 6), ("utf-32", 0)])
+def test_columns_are_counted_as_agreed(encoding: str, more: int, tmp_path: Path) -> None:
+    text = 'fn f(x, static mode: "𝛼𝛽" | "b" = "b") { return yy + xx }\n'
+    with Client(tmp_path, encoding=encoding) as client:
+        uri = client.open(tmp_path / "a.arch", text)
+        [found] = client.diagnostics(uri)
+        column = text.index("yy") + more
+        assert found["range"]["start"]["character"] == column
+        version = client.edit(uri, 0, column, "xx", removed=2)
+        [found] = client.diagnostics(uri, version)
+        assert found["range"]["start"]["character"] == column and "xx" in found["message"]
 
 
 def test_without_pygls_one_sentence_says_what_to_install(tmp_path: Path) -> None:

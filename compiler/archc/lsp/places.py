@@ -2,46 +2,52 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 
 from archc.syntax import tree
 
+END = re.compile(r"\r\n|\n|\r")
+"""What ends a line, as the protocol has it."""
+
 
 class Lines:
-    """Offsets of a text as (line, column) from 0, columns counted in UTF-16 units as the protocol has them."""
+    """Offsets of a text as (line, column) from 0, columns counted in units of the encoding that client and server agreed on."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.starts = [0]
-        for n, character in enumerate(text):
-            if character == "\n":
-                self.starts.append(n + 1)
+    def __init__(self, text: str, encoding: str = "utf-16") -> None:
+        self.text, self.encoding = text, encoding
+        ends = list(END.finditer(text))
+        self.starts = [0, *(end.end() for end in ends)]
+        self.stops = [*(end.start() for end in ends), len(text)]
         self.ascii = text.isascii()
 
     def position(self, offset: int) -> tuple[int, int]:
         offset = max(0, min(offset, len(self.text)))
         line = bisect_right(self.starts, offset) - 1
         before = self.text[self.starts[line] : offset]
-        return line, len(before) if self.ascii else units(before)
+        return line, len(before) if self.ascii else units(before, self.encoding)
 
     def offset(self, line: int, column: int) -> int:
         """A place beyond the end of its line is the end of the line."""
         if line >= len(self.starts):
             return len(self.text)
         start = self.starts[max(line, 0)]
-        end = self.text.find("\n", start)
-        row = self.text[start : end if end >= 0 else len(self.text)]
+        row = self.text[start : self.stops[max(line, 0)]]
         if self.ascii:
             return start + min(column, len(row))
         seen = 0
         for n, character in enumerate(row):
             if seen >= column:
                 return start + n
-            seen += units(character)
+            seen += units(character, self.encoding)
         return start + len(row)
 
 
-def units(text: str) -> int:
+def units(text: str, encoding: str) -> int:
+    if encoding == "utf-32":
+        return len(text)
+    if encoding == "utf-8":
+        return len(text.encode("utf-8", "surrogatepass"))
     return len(text) + sum(ord(character) > 0xFFFF for character in text)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archc.diagnostics.model import CompilerBug
 from archc.lsp.analysis import Analyser, Analysis
 from archc.lsp.completion import complete
 from archc.lsp.hover import hover
@@ -26,31 +28,40 @@ if TYPE_CHECKING:
 
 PAUSE = 0.02
 """Seconds without a change after which diagnostics are made."""
+IDLE = 2.0
+"""Seconds without a change after which memory is tidied."""
+LITTER = 500_000
+"""Objects, of some 70 versions of a large file, after which it is tidied in any case: an answer that waits for it is late."""
 
 
 class Document:
     """A text as the editor has it, analysed at most once a version."""
 
-    def __init__(self, uri: str, path: Path, text: str, version: int) -> None:
-        self.uri, self.path = uri, path
+    def __init__(self, uri: str, path: Path, text: str, version: int, encoding: str) -> None:
+        self.uri, self.path, self.encoding = uri, path, encoding
         self.change(text, version)
         self.task: asyncio.Task[None] | None = None
 
     def change(self, text: str, version: int) -> None:
-        self.text, self.version, self.lines = text, version, Lines(text)
+        self.text, self.version, self.lines = text, version, Lines(text, self.encoding)
         self.analysis: Analysis | None = None
 
 
 class Documents:
-    """The open documents by their URI."""
+    """The open documents by their URI. `say` tells whoever edits one of a bug of archc."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
         self.open: dict[str, Document] = {}
         self.analyser = Analyser()
 
     def analysis(self, document: Document) -> Analysis:
         if document.analysis is None:
-            document.analysis = self.analyser(document.text, document.path)
+            try:
+                document.analysis = self.analyser(document.text, document.path)
+            except CompilerBug as bug:  # the editor goes on: nothing is known of this version of the text
+                document.analysis = Analysis(str(document.path), document.text, [], None)
+                self.say(f"This is a bug of archc, not of your file; please report it with the text: {bug}")
         return document.analysis
 
 
@@ -61,7 +72,14 @@ def build() -> LanguageServer:
     from pygls.uris import from_fs_path, to_fs_path
 
     server = LanguageServer("archc", f"v{__version__}", text_document_sync_kind=lsp.TextDocumentSyncKind.Incremental)
-    documents = Documents()
+
+    def say(text: str) -> None:
+        server.window_show_message(lsp.ShowMessageParams(lsp.MessageType.Error, text))
+
+    documents = Documents(say)
+
+    def encoding() -> str:
+        return str(getattr(chosen := server.workspace.position_encoding, "value", chosen) or "utf-16")
 
     def place_of(uri: str) -> Path:
         return Path(to_fs_path(uri) or uri.rsplit("/", 1)[-1] or "untitled.arch")
@@ -82,7 +100,7 @@ def build() -> LanguageServer:
         related = [
             lsp.DiagnosticRelatedInformation(
                 lsp.Location(document.uri if path is None else from_fs_path(str(path)) or "",
-                             range_of(document.lines if path is None else Lines(text), start, end)), message)
+                             range_of(document.lines if path is None else Lines(text, encoding()), start, end)), message)
             for path, text, start, end, message in finding.related
         ]  # fmt: skip
         severity = lsp.DiagnosticSeverity.Error if finding.severity == "error" else lsp.DiagnosticSeverity.Warning
@@ -92,6 +110,8 @@ def build() -> LanguageServer:
     async def later(document: Document) -> None:
         await asyncio.sleep(PAUSE)
         publish(document)
+        await asyncio.sleep(IDLE)
+        gc.collect()
 
     def schedule(document: Document) -> None:
         if document.task is not None:
@@ -102,11 +122,12 @@ def build() -> LanguageServer:
     def initialized(_: lsp.InitializedParams) -> None:
         gc.collect()
         gc.freeze()  # what is loaded stays: looking through it again and again would double the time of an answer
+        gc.set_threshold(LITTER)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
     async def opened(params: lsp.DidOpenTextDocumentParams) -> None:
         item = params.text_document
-        documents.open[item.uri] = Document(item.uri, place_of(item.uri), item.text, item.version)
+        documents.open[item.uri] = Document(item.uri, place_of(item.uri), item.text, item.version, encoding())
         publish(documents.open[item.uri])
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
@@ -152,7 +173,7 @@ def build() -> LanguageServer:
             return lsp.Location(document.uri, range_of(document.lines, start, end))
         assert analysis.program is not None
         uri = from_fs_path(str(analysis.place(target.span.file).resolve())) or ""
-        return lsp.Location(uri, range_of(Lines(analysis.program.files[target.span.file].text), start, end))
+        return lsp.Location(uri, range_of(Lines(analysis.program.files[target.span.file].text, encoding()), start, end))
 
     @server.feature(lsp.TEXT_DOCUMENT_COMPLETION, lsp.CompletionOptions(trigger_characters=["[", "|", "(", ".", ","]))
     def completed(params: lsp.CompletionParams) -> lsp.CompletionList:
@@ -180,8 +201,12 @@ def build() -> LanguageServer:
         from archc.syntax.format import format_text
 
         document = documents.open.get(params.text_document.uri)
-        text = format_text(document.text, str(document.path), Problems()) if document else None
-        if document is None or text is None:
+        if document is None:
+            return None
+        analysis = documents.analysis(document)
+        known = analysis.tree if all(problem.kind.severity != "error" for problem in analysis.problems) else None
+        text = format_text(document.text, analysis.path, Problems(), known)
+        if text is None:
             return None
         return [] if text == document.text else [lsp.TextEdit(range_of(document.lines, 0, len(document.text)), text)]
 
