@@ -12,6 +12,7 @@ import pytest
 
 from archc.cli import main as cli
 
+ROOT = Path(__file__).resolve().parents[2]
 GOOD = "fn f(x) { return -x + 1 }\n"
 UGLY = "fn f(x){return -x+1}"
 BAD = "fn f(x) { return }\n"
@@ -49,6 +50,23 @@ def test_check_and_diff_change_nothing(tmp_path: Path, capsys: pytest.CaptureFix
     assert "-fn f(x){return -x+1}\n\\ No newline at end of file\n+fn f(x) { return -x + 1 }\n" in out
     assert cli.main(["fmt", "--diff", "--check", str(ugly)]) == 1
     assert ugly.read_text() == UGLY
+
+
+def test_what_archc_ships_is_laid_out(capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [str(ROOT / name) for name in ("stdlib", "examples", "starters")]
+    assert cli.main(["fmt", "--check", *folders]) == 0, capsys.readouterr().out
+
+
+def test_a_folder_is_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "inner").mkdir()
+    for name in ("a.arch", "inner/b.arch", "c.txt"):
+        (tmp_path / name).write_text(UGLY)
+    assert cli.main(["fmt", str(tmp_path), str(tmp_path / "a.arch")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a.arch'} is changed\n{tmp_path / 'inner/b.arch'} is changed\n"
+    assert (tmp_path / "c.txt").read_text() == UGLY
+    (tmp_path / "none").mkdir()
+    assert cli.main(["fmt", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err == f"archc: there is no .arch file below the folder {tmp_path / 'none'}\n"
 
 
 def test_a_file_with_errors_is_left_alone_and_the_others_are_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ def section(source: str, layer: str, static: dict[str, object], sentence: str) -
     span = node.span
     text = "\n".join(program.root.text.split("\n")[span.line - 1 : span.end_line])
     used = [d for d in program.root.own.values() if isinstance(d.node, Fn) and f"{d.name}(" in text]
-    fns = ["\n".join(program.root.text.split("\n")[d.node.span.line - 1 : d.node.span.end_line]) for d in used]
+    fns = ["\n".join(program.root.text.split("\n")[d.node.span.line - 1 : d.node.span.end_line]) + "\n" for d in used]
     code = api.emitted(program, [layer], static)["modules.py"]
     start = code.index("    def forward", code.index(f"class {layer}("))
     end = code.find("\n    def ", start + 1)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from archc.api import check
+from archc.diagnostics.model import Problems
+from archc.syntax.format import format_text
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
@@ -33,6 +35,12 @@ def test_a_block_checks_or_meets_what_it_announces(place: str, head: str, text: 
     expected = words[1:] if words[:1] == ["error"] else []
     found = check(text, str(ROOT / "docs" / "block.arch"))
     assert [d.code for d in found] == expected, "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_what_parses_is_laid_out(page: Path) -> None:
+    for match in BLOCK.finditer(page.read_text()):
+        assert format_text(match[2], "block.arch", Problems()) in (match[2], None)
 
 
 def test_links_lead_somewhere() -> None:

@@ -19,7 +19,8 @@ from archc.syntax.reflow import WIDTH
 from archc.syntax.tables import load
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted(path for folder in ("stdlib", "examples", "tests") for path in (ROOT / folder).rglob("*.arch"))
+LIBRARY = [ROOT / "stdlib", ROOT / "examples", ROOT / "starters"]
+FILES = sorted(path for folder in (*LIBRARY, ROOT / "tests") for path in folder.rglob("*.arch"))
 
 
 def formatted(text: str) -> str:
@@ -130,7 +131,13 @@ def test_any_layout_at_length(draw: random.Random) -> None:
         ("fn f(x) surrogate grad( dy ) {x:dy} { return sign(x) }", "fn f(x) surrogate grad(dy) { x: dy } { return sign(x) }\n"),
         ("fn f(x) {}", "fn f(x) {}\n"),
         ("import  std . kan\nimport std.norm\nfn f(x) { return x }\nfn g(x) { return x }",
-         "import std.kan\nimport std.norm\n\nfn f(x) { return x }\n\nfn g(x) { return x }\n"),
+         "import std.kan\nimport std.norm\n\nfn f(x) { return x }\nfn g(x) { return x }\n"),
+        ("fn f(x) { return x }\nfn g(x) {\nreturn x }\nfn h(x) { return x }",
+         "fn f(x) { return x }\n\nfn g(x) {\n    return x\n}\n\nfn h(x) { return x }\n"),
+        ("layer A() {\n  a     = B(c=1,\n d=2)\n  other = C(\"" + 80 * "a" + "\", b=1, c=\"" + 40 * "b" + "\")\n  c     = D() }",
+         "layer A() {\n    a     = B(c=1, d=2)\n    other = C(\"" + 80 * "a" + "\", b=1,\n              c=\"" + 40 * "b" + "\")\n"
+         "    c     = D()\n}\n"),
+        ("fn f(x) -> [(part = 2 d) = e, u=3] { return x }", "fn f(x) -> [(part=2 d)=e, u = 3] { return x }\n"),
         ("# one\n\n\n# of f\nfn f(x) { return x }\n# of g\nfn g(x) { return x } # end",
          "# one\n\n# of f\nfn f(x) { return x }\n\n# of g\nfn g(x) { return x }  # end\n"),
         ("fn f(x) { # head\n# body\n}", "fn f(x) {  # head\n    # body\n}\n"),
@@ -154,16 +161,16 @@ def test_the_style(source: str, expected: str) -> None:
 
 
 def test_long_signatures_break_as_in_the_library() -> None:
-    names = ", ".join(f"static number{n}: int = 3" for n in range(6))
+    names = ", ".join(f"static number{n}: int = 3" for n in range(7))
     assert formatted(f"layer Long({names}) {{ forward(x) -> like x {{ return x }} }}") == (
         "layer Long(static number0: int = 3, static number1: int = 3, static number2: int = 3, static number3: int = 3,\n"
-        "           static number4: int = 3, static number5: int = 3) {\n"
+        "           static number4: int = 3, static number5: int = 3, static number6: int = 3) {\n"
         "    forward(x) -> like x { return x }\n"
         "}\n")
-    long = ("fn f(q[..., t, key], k[..., s, key], v[..., s, value]) -> "
+    long = ("fn f(q[..., t, key], k[..., s, key], v[..., s, value], start[..., key] = 0) -> "
             "(first[..., t, value], second[..., t, value], third[..., t, z]) {}")
     assert formatted(long) == (
-        "fn f(q[..., t, key], k[..., s, key], v[..., s, value])\n"
+        "fn f(q[..., t, key], k[..., s, key], v[..., s, value], start[..., key] = 0)\n"
         "        -> (first[..., t, value], second[..., t, value], third[..., t, z]) {}\n")
 
 

@@ -16,7 +16,7 @@ from archc.syntax.format import format_text
 
 EXAMPLES = """examples:
   archc fmt model.arch
-  archc fmt *.arch --check
+  archc fmt --check models examples
   archc fmt - < model.arch
 
 Comments, blank lines (one at most) and blocks that stand on one line and fit are kept. A file with errors of syntax is left
@@ -24,14 +24,15 @@ alone. Exit status 1 if there is such a file, or with --check if a file would ch
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a .arch file, or - from standard input to standard output")
+    parser.add_argument("files", nargs="+", metavar="FILE",
+                        help="a .arch file, a folder of them, or - from standard input to standard output")
     parser.add_argument("--check", action="store_true", help="change nothing; say which files would change")
     parser.add_argument("--diff", action="store_true", help="change nothing; print what would change")
 
 
 def run(options: argparse.Namespace) -> int:
     changed = broken = 0
-    files = list(dict.fromkeys(options.files))
+    files = list(dict.fromkeys(file for given in options.files for file in below(given)))
     for file in files:
         before, after, problems = formatted(file)
         for problem in problems.sorted():
@@ -54,6 +55,15 @@ def run(options: argparse.Namespace) -> int:
     if broken:
         print(f"{broken} of {len(files)} files left alone", file=sys.stderr)
     return int(broken > 0 or (options.check and changed > 0))
+
+
+def below(given: str) -> list[str]:
+    """The `.arch` files of a folder, or what was given itself."""
+    if not Path(given).is_dir():
+        return [given]
+    if not (found := sorted(str(path) for path in Path(given).rglob("*.arch"))):
+        raise InputError(f"there is no .arch file below the folder {given}")
+    return found
 
 
 def formatted(file: str) -> tuple[str, str | None, Problems]:

@@ -23,13 +23,13 @@ RANKS = {"or": 1, "and": 2, "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3, 
 """How early a line is broken before an operator; 0 is after a comma."""
 
 
-def format_text(text: str, path: str, problems: Problems) -> str | None:
-    """The text laid out anew, or None where it has errors of syntax, which go to `problems`.
+def format_text(text: str, path: str, problems: Problems, file: tree.File | None = None) -> str | None:
+    """The text laid out anew, or None where it has errors of syntax, which go to `problems`. `file`: its tree, where it is known.
 
     Formatting the result changes nothing. Raises CompilerBug if the result would mean something else.
     """
     before = len(problems.errors)
-    file = parse(text, path, problems)
+    file = file or parse(text, path, problems)
     if file is None or len(problems.errors) > before:
         return None
     lexed = lex(text, path, load())

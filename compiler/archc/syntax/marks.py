@@ -72,7 +72,7 @@ def mark(file: tree.File, tokens: list[Token]) -> Marks:
                     marks.braces[opener[span.end]] = "rows"
             case tree.Repeat():
                 marks.braces[opener[span.end]] = "expression"
-        within = in_result or isinstance(node, tree.Result)
+        within = isinstance(node, tree.Result) or (in_result and not (isinstance(node, tree.Dim) and node.parts))
         stack.extend((child, within) for child in tree.children(node))
     return marks
 

@@ -1,4 +1,4 @@
-"""Statements, groups and blocks to lines of at most 120 columns.
+"""Statements, groups and blocks to lines of at most 130 columns.
 
 A statement that fits stands on one line. Else its blocks open, and a group in brackets that does not fit is filled from the
 column after its bracket: broken after commas, in a group without commas before its loosest operators.
@@ -6,11 +6,11 @@ column after its bracket: broken after commas, in a group without commas before 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Union
 
-WIDTH, INDENT, HANG = 120, 4, 8
+WIDTH, INDENT, HANG = 130, 4, 8
 DEEPEST = 72
 """A bracket further to the right than this has its content on the next line if that helps."""
 
@@ -137,7 +137,8 @@ class Writer:
 
     # -- statements ----------------------------------------------------------------------------------------------
     def body(self, entries: Sequence[Statement], indent: int, top: bool = False) -> None:
-        placed: list[tuple[Statement, int, int]] = []
+        align(entries, indent)
+        places: list[tuple[int, int]] = []
         before: Statement | None = None
         for entry in entries:
             if before is not None and (entry.line > before.end_line + 1 or (top and self.parted(before, entry))):
@@ -145,15 +146,17 @@ class Writer:
             before = entry
             start = len(self.lines)
             self.statement(entry, indent)
-            placed.append((entry, start, len(self.lines) - 1))
-        self.align(placed)
-        for entry, _, end in placed:
+            places.append((start, len(self.lines) - 1))
+        for entry, (_, end) in zip(entries, places, strict=True):
             if entry.parts and entry.note:
                 self.lines[end] += f"  {entry.note}"
-        self.align_notes(placed)
+        self.align_notes(entries, places)
 
     def parted(self, before: Statement, entry: Statement) -> bool:
-        """Whether a blank line stands between two declarations in any case. None does after a comment: it may document."""
+        """Whether a blank line stands between two declarations in any case: not where each is one line. None does after a
+        comment: it may document."""
+        if before.declares and entry.declares:
+            return any((text := flat(each.parts)) is None or len(text) > WIDTH for each in (before, entry))
         return before.declares or (entry.declares and bool(before.parts))
 
     def statement(self, entry: Statement, indent: int) -> None:
@@ -171,26 +174,15 @@ class Writer:
         self.lines.append(self.line)
         self.indent, self.pending = outer, None
 
-    def align(self, placed: Sequence[tuple[Statement, int, int]]) -> None:
-        """Columns of `=` that were aligned over neighbouring lines stay so."""
-        for run in runs(placed, lambda entry: entry.equal_column if entry.equal is not None else 0):
-            if not any(entry.spread for entry, _, _ in run) or any(start != end for _, start, end in run):
+    def align_notes(self, entries: Sequence[Statement], places: Sequence[tuple[int, int]]) -> None:
+        """Columns of comments at the ends of neighbouring lines that were aligned stay so."""
+        for run in runs(entries, lambda entry: entry.note_column if entry.parts and entry.note else 0):
+            if len(run) < 2 or any(places[n][0] != places[n][1] for n in run):
                 continue
-            margin = len(self.lines[run[0][1]]) - len(self.lines[run[0][1]].lstrip())
-            columns = [margin + len(flat(entry.parts[: entry.equal]) or "") for entry, _, _ in run]
-            moved = [max(columns) - column for column in columns]
-            if all(len(self.lines[start]) + more <= WIDTH for (_, start, _), more in zip(run, moved, strict=True)):
-                for (_, start, _), column, more in zip(run, columns, moved, strict=True):
-                    self.lines[start] = self.lines[start][:column] + " " * more + self.lines[start][column:]
-
-    def align_notes(self, placed: Sequence[tuple[Statement, int, int]]) -> None:
-        """The same of comments at the ends of lines."""
-        for run in runs(placed, lambda entry: entry.note_column if entry.parts and entry.note else 0):
-            if len(run) < 2 or any(start != end for _, start, end in run):
-                continue
-            columns = [len(self.lines[start]) - len(entry.note) for entry, start, _ in run]
-            for (entry, start, _), column in zip(run, columns, strict=True):
-                self.lines[start] = self.lines[start][:column].ljust(max(columns)) + entry.note
+            columns = {n: len(self.lines[places[n][0]]) - len(entries[n].note) for n in run}
+            for n, column in columns.items():
+                line = self.lines[places[n][0]]
+                self.lines[places[n][0]] = line[:column].ljust(max(columns.values())) + entries[n].note
 
     # -- parts ---------------------------------------------------------------------------------------------------
     def put(self, parts: Sequence[Part], align: int, trail: int, top: bool = False, table: bool = False) -> None:
@@ -307,14 +299,30 @@ def widest(parts: Sequence[Part]) -> int:
     return max((len(flat(chunk) or "") for chunk in split(parts, False)), default=0)
 
 
-def runs(placed: Sequence[tuple[Statement, int, int]], column_of: object) -> list[list[tuple[Statement, int, int]]]:
-    """Neighbouring lines of the source with the same column."""
-    out: list[list[tuple[Statement, int, int]]] = []
-    for item in placed:
-        column = column_of(item[0])  # type: ignore[operator]
-        before = out[-1][-1][0] if out else None
-        if column and before is not None and column == column_of(before) and item[0].line == before.end_line + 1:  # type: ignore[operator]
-            out[-1].append(item)
+def align(entries: Sequence[Statement], indent: int) -> None:
+    """Columns of `=` that were aligned over neighbouring lines stay so, where no line has to be broken for that."""
+    for run in runs(entries, lambda entry: entry.equal_column if entry.equal is not None else 0):
+        heads = [flat(entries[n].parts[: entries[n].equal]) for n in run]
+        if not any(entries[n].spread for n in run) or any(head is None or indent + len(head) + 2 > WIDTH for head in heads):
+            continue
+        column = max(len(head or "") for head in heads)
+        gaps = [column - len(head or "") for head in heads]
+        texts = [flat(entries[n].parts) or "" for n in run]
+        if any(len(text) <= WIDTH - indent < len(text) + gap for text, gap in zip(texts, gaps, strict=True)):
+            continue
+        for n, gap in zip(run, gaps, strict=True):
+            sign = entries[n].parts[entries[n].equal or 0]
+            assert isinstance(sign, Text)
+            sign.text = " " * gap + sign.text
+
+
+def runs(entries: Sequence[Statement], column_of: Callable[[Statement], int]) -> list[list[int]]:
+    """Neighbouring lines of the source with the same column, as indices."""
+    out: list[list[int]] = []
+    for n, entry in enumerate(entries):
+        before = entries[out[-1][-1]] if out else None
+        if before is not None and column_of(entry) == column_of(before) and entry.line == before.end_line + 1:
+            out[-1].append(n)
         else:
-            out.append([item])
-    return [run for run in out if column_of(run[0][0])]  # type: ignore[operator]
+            out.append([n])
+    return [run for run in out if column_of(entries[run[0]])]
