@@ -10,7 +10,23 @@ from typing import Any
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis, Layout, Type
 from archc.ir.entry import graph_symbols
-from archc.ir.graph import Accumulate, At, Call, Graph, Node, Notes, Output, Port, Random, Read, Scan, Update, node, topological
+from archc.ir.graph import (
+    Accumulate,
+    At,
+    Call,
+    Graph,
+    Matrix,
+    Node,
+    Notes,
+    Output,
+    Port,
+    Random,
+    Read,
+    Scan,
+    Update,
+    node,
+    topological,
+)
 from archc.ir.text import axes_of
 from archc.ops.table import OPS
 
@@ -45,6 +61,8 @@ class _Disguise:
         if isinstance(attrs, Accumulate):
             at = tuple(At(self.axes[attrs.at[i].axis], attrs.at[i].border) for i in order)
             return Accumulate(at, frozenset(self.axes[axis] for axis in attrs.keep))
+        if isinstance(attrs, Matrix):
+            return Matrix(self.axes[attrs.rows], self.axes[attrs.columns])
         if isinstance(attrs, Random):
             return Random(attrs.kind, tuple(self.axes[axis] for axis in attrs.axes), 1000 - 7 * attrs.serial)
         if isinstance(attrs, Call):
@@ -136,6 +154,8 @@ def _changes(old: Node) -> Iterator[tuple[str, Node]]:
     if old.op in ("sum", "mean", "softmax"):
         other = {"sum": "max", "mean": "var", "softmax": "log_softmax"}[old.op]
         yield "operation", node(other, old.args, old.attrs, old.type)
+    if old.op in ("solve", "solve_lower", "solve_upper"):
+        yield "operation", node("solve_upper" if old.op != "solve_upper" else "solve", old.args, old.attrs, old.type)
     if isinstance(old.attrs, Read) and old.attrs.at[0].border == "edge":
         yield "border", node("read", old.args, Read((replace(old.attrs.at[0], border="wrap"), *old.attrs.at[1:])), old.type)
 

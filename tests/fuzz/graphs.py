@@ -150,7 +150,7 @@ class Grower:
 
     def step(self) -> None:
         forms = [self.unary, self.binary, self.binary, self.reduction, self.normaliser, self.shift, self.read, self.gather,
-                 self.choice, self.expand, self.index_value, self.call]
+                 self.choice, self.expand, self.index_value, self.call, self.matrix]
         if not self.written:
             forms.append(self.accumulate)
         if self.loops:
@@ -217,10 +217,36 @@ class Grower:
         if over and self.rng.random() < 0.25:
             m = max(map(abs, self.bounds[x]))
             axis = self.rng.choice(sorted(over, key=str))
-            self.add(build.reduce("cumsum", x, {axis}), (-40 * m, 40 * m))
+            if self.rng.random() < 0.5:
+                self.add(build.reduce("cumsum", x, {axis}), (-40 * m, 40 * m))
+            else:
+                self.add(build.reduce("cumprod", self.within(x, -1.2, 1.2), {axis}), (-30.0, 30.0))
         elif over:
             op = self.rng.choice(["softmax", "log_softmax"])
             self.add(build.reduce(op, x, over), (0.0, 1.0) if op == "softmax" else (-12.0, 0.0))
+
+    def matrix(self) -> None:
+        """An operation on x x' with a diagonal that leads every row and has no two entries alike. Vectors are squared: their
+        signs are the library's."""
+        if not (found := self.readable()):
+            return
+        x, i = self.within(found[0], -1.0, 1.0), found[1]
+        j = Axis(f"z{len(self.axes)}", i.size)
+        self.axes.append(j)
+        whole = build.apply("add", build.size(i.size + 4), build.apply("mul", build.iota(i), build.const(3)))
+        diagonal = build.apply("where", build.apply("eq", build.iota(i), build.iota(j)), build.apply("to_float", whole),
+                               build.const(0.0))
+        a = build.apply("add", build.apply("mul", x, build.rename(x, {i: j})), diagonal)
+        op = self.rng.choice(["solve", "solve_lower", "solve_upper", "cholesky", "eigenvalues", "eigenvectors"])
+        if op.startswith("solve"):
+            b = self.pick()
+            m = max(map(abs, self.bounds[b]))
+            if j not in b.axes:
+                self.add(build.matrix(op, i, j, a, b), (-m, m))
+        elif op == "eigenvectors":
+            self.add(build.apply("ipow", build.matrix(op, i, j, a), build.const(2)), (0.0, 1.0))
+        else:
+            self.add(build.matrix(op, i, j, a), (-40.0, 40.0))
 
     def affine(self, axis: Axis) -> Node:
         """An int expression along an axis: its index, scaled and shifted."""

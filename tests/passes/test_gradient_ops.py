@@ -46,7 +46,8 @@ def test_elementwise(name: str) -> None:
 
 
 @pytest.mark.parametrize("axes", [(C,), (C, K), (K, N)], ids=["one", "two", "first"])
-@pytest.mark.parametrize("name", [name for name, row in OPS.items() if row.form != "elementwise" and row.dtypes[-1] in "fn"])
+@pytest.mark.parametrize("name", [name for name, row in OPS.items()
+                                  if row.form in ("reduce", "normalise") and row.dtypes[-1] in "fn"])
 def test_over_axes(name: str, axes: tuple[Axis, ...]) -> None:
     x = port("x", N, C, K)
     node = build.reduce(name, x.node, axes[:1] if OPS[name].one_axis else axes)
@@ -57,6 +58,21 @@ def test_over_axes(name: str, axes: tuple[Axis, ...]) -> None:
         assert not np.any(list(draw_gradient(graph, inputs, rng).values()))
         return
     check_gradient(graph, inputs, rng, order=2)
+
+
+@pytest.mark.parametrize("name", [name for name, row in OPS.items() if row.form == "matrix"])
+def test_matrices(name: str) -> None:
+    """Of a batch of matrices that are not symmetric: the derivative is true of every element."""
+    turned = Axis("d", C.size)
+    a, b = port("a", N, C, turned), port("b", C, K)
+    ports = (a, b)[: OPS[name].arity]
+    node = build.matrix(name, C, turned, *(p.node for p in ports))
+    order = [axis for axis in (N, C, turned, K) if axis in node.axes]
+    graph = Graph(name, ports, (Output("out", node, layout_of(order)),))
+    rng = np.random.default_rng(3)
+    inputs = draw(graph, rng, sizes={"n": 2, "c": 3, "k": 2})
+    inputs["a"] = inputs["a"] @ inputs["a"].swapaxes(-1, -2) + 3 * np.eye(3) + 0.1 * rng.normal(size=(2, 3, 3))
+    check_gradient(graph, inputs, rng, order=2, tolerance=1e-5)
 
 
 def draw_gradient(graph: Graph, inputs: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from archc.checker import arguments as arguments_of
 from archc.checker import axes as axis_rules
-from archc.checker import binding, expressions, initial, layers, overrides, statements, units
+from archc.checker import binding, expressions, initial, layers, matrices, overrides, statements, units
 from archc.checker.frame import INITIALISERS, Frame, Stop
 from archc.checker.sizes import Size
 from archc.checker.terms import apply, as_term, axis_index, const, describe, expand, is_term
@@ -82,6 +82,9 @@ def _operation(ref: OpRef, items: Items, bracketed: bool, expr: tree.Call, frame
                 total = apply(row, [total, term], expr.span, frame)
             return total
         return apply(row, terms, expr.span, frame)
+    if OPS[row].form == "matrix":
+        terms = [as_term(v, a.value.span, frame) for v, a in zip(values, expr.arguments, strict=True)]
+        return matrices.call(row, items, terms, expr, frame)
     if len(values) != 1:
         frame.fail(codes.WRONG_ARGUMENT_COUNT, expr.span, name=name, expected=1, found=len(values))
     return reduce(row, items, as_term(values[0], expr.arguments[0].value.span, frame), expr.span, frame)
@@ -149,6 +152,8 @@ def _builtin(name: str, items: Items, expr: tree.Call, frame: Frame) -> Value:
         return _dropout(expr, frame)
     if name in ("sort", "top_k"):
         return _ordered(name, items, expr, frame)
+    if name == "eigh":
+        return matrices.eigh(items, expr, frame)
     return _cat(items, expr, frame)
 
 

@@ -41,7 +41,7 @@ INITIALISERS = {
     "dirac",
     "sparse",
 }
-BUILTINS = {"dropout", "range", "cat", "sort", "top_k"} | INITIALISERS
+BUILTINS = {"dropout", "range", "cat", "sort", "top_k", "eigh"} | INITIALISERS
 
 
 @dataclass

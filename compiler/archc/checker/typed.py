@@ -73,6 +73,18 @@ class Reduction:
 
 
 @dataclass(frozen=True, eq=False)
+class MatrixCall:
+    """An operation of the op table on matrices, over the axis of their rows and that of their columns."""
+
+    op: str
+    args: tuple[Term, ...]
+    rows: Axis
+    columns: Axis
+    type: Type
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
 class ReadAt:
     """`x[axis = index, ...]`. `fill` is the one scalar of `else`."""
 
@@ -184,7 +196,8 @@ class MemberCall:
 
 
 Term = Union[
-    Const, SizeValue, AxisIndex, Ref, Apply, Reduction, ReadAt, Expand, Draw, Step, StateRef, LoopResult, CustomCall, MemberCall
+    Const, SizeValue, AxisIndex, Ref, Apply, Reduction, MatrixCall, ReadAt, Expand, Draw, Step, StateRef, LoopResult, CustomCall,
+    MemberCall,
 ]
 
 

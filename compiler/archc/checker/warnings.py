@@ -182,7 +182,8 @@ def _reached(roots: Sequence[Term]) -> Iterator[Term]:
         seen.add(id(term))
         yield term
         match term:
-            case typed.Apply(args=args) | typed.Draw(args=args) | typed.CustomCall(args=args) | typed.MemberCall(args=args):
+            case (typed.Apply(args=args) | typed.Draw(args=args) | typed.CustomCall(args=args) | typed.MemberCall(args=args)
+                  | typed.MatrixCall(args=args)):
                 stack.extend(args)
             case typed.Reduction(arg=arg) | typed.Expand(arg=arg):
                 stack.append(arg)

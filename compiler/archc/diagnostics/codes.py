@@ -232,6 +232,19 @@ ONE_AXIS = declare(
     "one-axis", "An operation along one axis is given another number", title="'{name}' goes along exactly one axis",
     here="in this call",
 )
+MATRIX_AXES = declare(
+    "matrix-axes", "An operation on matrices is not given rows and columns", title="'{name}' takes two axes: rows, then columns",
+    here="in this call", hint="{name}[i, j](a{right}), or {name}[i, j = k](a{right}) to call the columns k in the result",
+)
+NOT_SQUARE = declare(
+    "not-square", "A matrix is not square", title="'{name}' needs a square matrix, and this one is {left} by {right}",
+    here="its rows and columns are stated here",
+)
+RIGHT_SIDE = declare(
+    "right-side", "The right side of a solve has the columns' axis",
+    title="the right side of '{name}' has the columns' axis '{columns}'",
+    here="this is {found}", hint="the unknowns come out along '{columns}': name it otherwise here, b[{columns} = other]",
+)
 REDUCTION_ITEM = declare(
     "reduction-item", "An index stands among the axes of a reduction", title="'{name}' takes the names of axes",
     here="not a name of an axis", hint="index the argument instead: {name}[k](x[k = ...])",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from archc.checker.sizes import Size, product
 from archc.checker.types import Axis, Type
-from archc.ir.graph import Accumulate, At, Borders, Node, Random, Read, dtype_of, node
+from archc.ir.graph import Accumulate, At, Borders, Matrix, Node, Random, Read, dtype_of, node
 from archc.ops.table import OPS
 
 
@@ -77,6 +77,16 @@ def reduce(op: str, x: Node, over: Iterable[Axis]) -> Node:
         return x
     axes = x.axes - over if row.form == "reduce" else x.axes
     return node(op, (x,), over, Type(row.result((x.type.dtype,)), axes))
+
+
+def matrix(op: str, rows: Axis, columns: Axis, *args: Node) -> Node:
+    """An operation on matrices. An operand is repeated along the axes of a matrix (or of its right side) that it lacks."""
+    args = tuple(apply("to_float", arg) if arg.type.dtype == "int" else arg for arg in args)
+    args = (expand(args[0], {rows, columns}), *(expand(arg, {rows}) for arg in args[1:]))
+    axes = frozenset().union(*(arg.axes for arg in args))
+    if op not in ("cholesky", "eigenvectors"):
+        axes -= {rows}
+    return node(op, args, Matrix(rows, columns), Type("float", axes))
 
 
 def read(x: Node, at: Mapping[Axis, tuple[Node, Borders]], fill: Node | None = None) -> Node:

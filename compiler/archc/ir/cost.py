@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from archc.checker.sizes import Size, product
 from archc.checker.types import Type, flat
-from archc.ir.graph import Accumulate, Call, Graph, Library, Node, Scan, topological
+from archc.ir.graph import Accumulate, Call, Graph, Library, Matrix, Node, Scan, topological
 from archc.ops.table import OPS
 
 NOTHING = Size.of(0)
@@ -52,6 +52,8 @@ def node_work(node: Node, float_bytes: int = 4) -> Work:
     row = OPS.get(node.op)
     if row is not None:
         count = node.type.count if row.form == "elementwise" else node.args[0].type.count
+        if isinstance(node.attrs, Matrix):
+            count = sum((arg.type.count for arg in node.args), NOTHING) * node.attrs.rows.size
         return moved + Work(count * row.cost.flops, count * row.cost.special)
     if isinstance(node.attrs, Accumulate):
         axes = node.args[0].axes.union(*(index.axes for index in node.args[1:]), node.attrs.keep)

@@ -23,7 +23,22 @@ from archc.checker.sizes import FloorDiv, Largest, Size, Symbol
 from archc.checker.sizes import product as size_product
 from archc.checker.types import Axis, Layout, Type, layout_of
 from archc.ir.entry import graph_symbols
-from archc.ir.graph import Accumulate, Call, Check, Graph, Library, Member, Node, Output, Random, Read, Scan, inside, topological
+from archc.ir.graph import (
+    Accumulate,
+    Call,
+    Check,
+    Graph,
+    Library,
+    Matrix,
+    Member,
+    Node,
+    Output,
+    Random,
+    Read,
+    Scan,
+    inside,
+    topological,
+)
 from archc.ir.graph import node as make
 from archc.ir.text import axes_of
 from archc.ops.table import OPS
@@ -294,6 +309,8 @@ class _Colouring:
             return self.axes(attrs)
         if isinstance(attrs, Size):
             return self.size(attrs)
+        if isinstance(attrs, Matrix):
+            return self.atoms[attrs.rows], self.atoms[attrs.columns]
         if isinstance(attrs, Read):
             return "read"  # its axes stand with the operands
         if isinstance(attrs, Accumulate):
@@ -378,6 +395,9 @@ class _Colouring:
         elif isinstance(attrs, frozenset):
             for axis in attrs:
                 found[axis].append(_mix(here, "over"))
+        elif isinstance(attrs, Matrix):
+            found[attrs.rows].append(_mix(here, "rows"))
+            found[attrs.columns].append(_mix(here, "columns"))
         elif isinstance(attrs, Read | Accumulate):
             for at, index in zip(attrs.at, node.args[1:], strict=False):
                 found[at.axis].append(_mix(here, at.border, self.down[index]))

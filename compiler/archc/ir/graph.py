@@ -53,6 +53,14 @@ class Accumulate:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """attrs of an operation on matrices: the axis of their rows and that of their columns. All other axes are a batch."""
+
+    rows: Axis
+    columns: Axis
+
+
+@dataclass(frozen=True)
 class Random:
     """attrs of `random`: a draw for every element of `axes`; args are the distribution's parameters.
 
@@ -126,7 +134,8 @@ class Scan:
     body: Graph
 
 
-Attrs = Union[None, str, int, float, bool, Size, Axis, frozenset[Axis], Read, Accumulate, Random, Call, Member, Scan, Library]
+Attrs = Union[None, str, int, float, bool, Size, Axis, frozenset[Axis], Read, Accumulate, Matrix, Random, Call, Member, Scan,
+              Library]
 
 
 class Node:

@@ -316,7 +316,7 @@ class _Lowering:
 
     def arguments(self, term: Term) -> Iterator[Term]:
         match term:
-            case typed.Apply(args=args) | typed.Draw(args=args) | typed.CustomCall(args=args):
+            case typed.Apply(args=args) | typed.Draw(args=args) | typed.CustomCall(args=args) | typed.MatrixCall(args=args):
                 yield from args
             case typed.Reduction(arg=arg) | typed.Expand(arg=arg):
                 yield arg
@@ -344,6 +344,8 @@ class _Lowering:
                 return port.node
             case typed.Apply(op=op, args=args):
                 return build.apply(op, *(self.done[id(arg)] for arg in args))
+            case typed.MatrixCall(op=op, args=args, rows=rows, columns=columns):
+                return build.matrix(op, rows, columns, *(self.done[id(arg)] for arg in args))
             case typed.Reduction(op=op, arg=arg, over=over):
                 return build.reduce(op, self.done[id(arg)], over)
             case typed.ReadAt(arg=arg, at=at, fill=fill):

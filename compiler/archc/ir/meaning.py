@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from archc.checker.types import Axis
 from archc.diagnostics.model import CompilerBug
-from archc.ir.build import apply, const, count_of, expand, iota, reduce, rename
+from archc.ir.build import apply, const, count_of, expand, iota, read, reduce, rename
 from archc.ir.graph import Node, node, topological
 from archc.ops.table import LANGUAGE_NAMES, OPS
 from archc.syntax import tree
@@ -139,8 +139,9 @@ def derivative(n: Node, index: int) -> Node | None:
     return None if found is None else substitute(found, dict(zip(apart, n.args, strict=True)))
 
 
-def jvp(n: Node, dx: Node) -> Node | None:
-    """The derivative of a row over axes along `dx`, a change of its operand; None where it is 0."""
+def jvp(n: Node, dx: Node, twin: Callable[[Axis], Axis] | None = None) -> Node | None:
+    """The derivative of a row over axes along `dx`, a change of its operand; None where it is 0. `twin` gives a second index
+    along an axis, of a name that nothing else has."""
     row = OPS[n.op]
     if row.form == "elementwise" or not isinstance(n.attrs, frozenset):
         raise CompilerBug(f"{n.op} is elementwise: it has partial derivatives, not a jvp")
@@ -149,8 +150,9 @@ def jvp(n: Node, dx: Node) -> Node | None:
         return None
     if row.jvp is not None:
         return expression(row.jvp, {"x": x, "dx": expand(dx, x.axes), "out": n}, n.attrs)
-    if n.op == "prod":
-        return _jvp_of_product(x, dx, n.attrs)
+    if n.op in ("prod", "cumprod"):
+        of = _jvp_of_product if n.op == "prod" else _jvp_of_running_product
+        return of(n, dx, {axis: (twin or _other)(axis) for axis in sorted(n.attrs, key=lambda axis: axis.name)})
     if row.value is None:
         return None
     meant = meaning(n)
@@ -158,16 +160,14 @@ def jvp(n: Node, dx: Node) -> Node | None:
     return tangent(meant, {x: expand(dx, x.axes)})
 
 
-def _jvp_of_product(x: Node, dx: Node, over: frozenset[Axis]) -> Node:
-    """sum[k](dx * the product of the others), without a division: a zero among the factors is no special case."""
-    taken = {axis.name for axis in x.axes | dx.axes}
-    apart: dict[Axis, Axis] = {}
-    for axis in sorted(over, key=lambda axis: axis.name):
-        name = f"{axis.name}_other"
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        apart[axis] = Axis(name, axis.size)
+def _other(axis: Axis) -> Axis:
+    return Axis(f"{axis.name} (other)", axis.size)
+
+
+def _jvp_of_product(n: Node, dx: Node, apart: Mapping[Axis, Axis]) -> Node:
+    """sum[k](dx * the product of the others), without a division: a zero among the factors is no special case, and since the
+    product of the others is a product again, this holds for every order."""
+    x = n.args[0]
     same = None
     for axis, other in apart.items():
         here = apply("eq", iota(axis), iota(other))
@@ -175,7 +175,18 @@ def _jvp_of_product(x: Node, dx: Node, over: frozenset[Axis]) -> Node:
     if same is None:
         return dx
     others = reduce("prod", apply("where", same, const(1.0), rename(x, apart)), apart.values())
-    return reduce("sum", apply("mul", expand(dx, x.axes), others), over)
+    return reduce("sum", apply("mul", dx, others), apart)
+
+
+def _jvp_of_running_product(n: Node, dx: Node, apart: Mapping[Axis, Axis]) -> Node:
+    """For every k, sum[j](dx_j * the product of the others up to k): what comes before j, times what comes after it up to k. Both
+    are running products, so this too holds for every order, whatever is zero."""
+    ((k, j),) = apart.items()
+    before = read(n, {k: (apply("sub", iota(k), const(1)), "fill")}, const(1.0))
+    moved = rename(apply("mul", before, dx), apart)
+    after = reduce("cumprod", apply("where", apply("gt", iota(k), iota(j)), n.args[0], const(1.0)), {k})
+    term = apply("where", apply("le", iota(j), iota(k)), apply("mul", after, moved), const(0.0))
+    return reduce("sum", term, {j})
 
 
 def tangent(root: Node, changes: Mapping[Node, Node]) -> Node | None:

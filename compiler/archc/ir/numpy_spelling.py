@@ -94,5 +94,6 @@ OVER_AXES: dict[str, Callable[[Array, Dims], Array]] = {
     "all": lambda x, dims: np.all(x, axis=dims), "argmax": _argmax, "mean": _mean, "var": _var,
     "std": lambda x, dims: np.sqrt(_var(x, dims)), "finite_max": _finite_max, "logsumexp": _logsumexp, "softmax": _softmax,
     "log_softmax": lambda x, dims: x - _logsumexp(x, dims, keepdims=True),
-    "cumsum": lambda x, dims: np.cumsum(x, axis=dims[0]), "argsort": lambda x, dims: np.argsort(x, axis=dims[0], kind="stable"),
+    "cumsum": lambda x, dims: np.cumsum(x, axis=dims[0]), "cumprod": lambda x, dims: np.cumprod(x, axis=dims[0]),
+    "argsort": lambda x, dims: np.argsort(x, axis=dims[0], kind="stable"),
 }

@@ -16,6 +16,7 @@ from archc.ir.graph import (
     Check,
     Definition,
     Graph,
+    Matrix,
     Member,
     Node,
     Notes,
@@ -251,6 +252,9 @@ class _Reader(Cursor):
             attrs = self.name()
         elif op in ("item", "const"):
             attrs = cast("bool | int | float", self.operand().attrs)
+        elif op in OPS and OPS[op].form == "matrix":
+            self.expect("[")
+            attrs = Matrix(*self.listed(self.axis, "]"))
         elif op == "expand" or (op in OPS and OPS[op].form != "elementwise"):
             attrs = self.axes()
         elif op not in OPS:

@@ -11,7 +11,7 @@ from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis
 from archc.ir import build
 from archc.ir.forms.call import SEVERAL, results
-from archc.ir.graph import Accumulate, Call, Graph, Node, Random, Read, Scan, topological
+from archc.ir.graph import Accumulate, Call, Graph, Matrix, Node, Random, Read, Scan, topological
 from archc.ir.meaning import meaning
 from archc.ops.table import LANGUAGE_NAMES, OPS
 
@@ -23,8 +23,8 @@ _SYMBOLS = {"add": ("+", 5), "sub": ("-", 5), "mul": ("*", 6), "div": ("/", 6), 
 ATOM = 9
 _KEYWORDS = """fn layer forward import search hole space param buffer init axis static if else when training for in repeat as
 scan state yield finally reverse update penalty return grad surrogate none with given like edge reflect wrap by and or not true
-false inf nan dropout range cat normal uniform trunc_normal kaiming_uniform kaiming_normal xavier_uniform xavier_normal
-lecun_normal orthogonal eye dirac sparse int float bool"""
+false inf nan dropout range cat eigh sort top_k normal uniform trunc_normal kaiming_uniform kaiming_normal xavier_uniform
+xavier_normal lecun_normal orthogonal eye dirac sparse int float bool"""
 _RESERVED = {*_KEYWORDS.split(), *(name for name, _ in LANGUAGE_NAMES)}
 Text = tuple[str, int]  # an expression and how tightly its outermost operator binds
 
@@ -175,6 +175,8 @@ class Body:
         name = row.language or op
         if row.form == "elementwise":
             return f"{name}({listed})", ATOM
+        if isinstance(node.attrs, Matrix):
+            return f"{name}[{self.declare(node.attrs.rows)}, {self.declare(node.attrs.columns)}]({listed})", ATOM
         assert isinstance(node.attrs, frozenset)
         if not node.attrs:
             raise ValueError(f"{op} over no axes has no words")

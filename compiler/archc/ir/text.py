@@ -35,6 +35,7 @@ from archc.ir.graph import (
     Call,
     Graph,
     Library,
+    Matrix,
     Member,
     Node,
     Notes,
@@ -184,6 +185,8 @@ class _Writer:
         attrs = node.attrs
         if isinstance(attrs, frozenset):
             return f"{node.op}[{self.axes(attrs)}]{listed}"
+        if isinstance(attrs, Matrix):
+            return f"{node.op}[{name_text(attrs.rows.name)}, {name_text(attrs.columns.name)}]{listed}"
         if isinstance(attrs, Read):
             fill = f" else {args[-1]}" if len(args) == len(attrs.at) + 2 else ""
             return f"{node.op} {args[0]}[{self.at(attrs.at, args)}]{fill}"

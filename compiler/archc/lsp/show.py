@@ -19,6 +19,7 @@ BUILTIN = {
     "cat": "cat[z](a, b): the elements of a, then those of b, where `axis z = p + q`",
     "sort": "sort[k](x): rising along k",
     "top_k": "values, places = top_k[k = j](x): the |j| largest along k, falling, and their indices",
+    "eigh": "w, v = eigh[i, j](a): the eigenvalues w[j], rising, and their vectors v[i, j], of a's symmetric part",
 }
 OPERANDS = ("x", "y", "z")
 
@@ -96,9 +97,10 @@ def size_text(size: Size, frame: Frame) -> str:
 
 
 def operation(row: Op) -> str:
-    """How an operation of the table is called: `max(x, y)` or `max[k](x)`."""
+    """How an operation of the table is called: `max(x, y)`, `max[k](x)`, `solve[i, j](x, y)`."""
     name = row.language or row.name
-    return f"{name}[k](x)" if row.form != "elementwise" else f"{name}({', '.join(OPERANDS[: row.arity])})"
+    operands = ", ".join(OPERANDS[: row.arity])
+    return f"{name}{ {'elementwise': '', 'matrix': '[i, j]'}.get(row.form, '[k]') }({operands})"
 
 
 def operations(name: str) -> list[Op]:

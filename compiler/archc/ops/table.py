@@ -5,7 +5,9 @@ meaning where they have no spelling of their own. Adding an operation is adding 
 
 Texts are expressions of the language. In an elementwise row the operands are `x`, `y`, `z` and the result is `out`; `grad` has
 the partial derivative for each operand (an absent one is zero). In a row over axes the operand is `x`, the axes are `k`, and
-`jvp` gives the derivative along `dx`. A row with a `value` is defined by it, and may leave its derivative to it.
+`jvp` gives the derivative along `dx`. A row with a `value` is defined by it, and may leave its derivative to it. Rows of
+matrices go over two axes in order, rows and columns; their derivatives need twins of both, so they are code:
+`archc.passes.forms.matrix`.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 DType = Literal["float", "int", "bool", "complex"]  # "float" is the module's own float: float32, float64, bfloat16 ...
-Form = Literal["elementwise", "reduce", "normalise"]
+Form = Literal["elementwise", "reduce", "normalise", "matrix"]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Per element of the widest operand: additions and multiplications; calls of the special-function unit."""
+    """Per element of the widest operand: additions and multiplications; calls of the special-function unit.
+    Of a row of matrices: per element of the operands and row."""
 
     flops: int = 1
     special: int = 0
@@ -31,7 +34,7 @@ class Op:
     """One row. `dtypes`: one letter an operand and one for the result: f float, i int, b bool, n number (int or float; the
     result is float if any operand is), a anything (the widest of the operands).
 
-    `form`: elementwise; reduce, which takes the axes away; normalise, which keeps them.
+    `form`: elementwise; reduce, which takes the axes away; normalise, which keeps them; matrix, see `archc.ir.forms.matrix`.
     `language`: the name in `.arch` where it differs; "" if the operation has a symbol or cannot be written.
     `one_axis`: it goes along exactly one axis, because its order counts.
     `domain`: where the derivative row holds and random tests may draw from.
@@ -185,7 +188,18 @@ op("log_softmax", "normalise", "ff", "log of softmax without underflow", cost=Co
    value="x - logsumexp[k](x)", jvp="dx - sum[k](softmax[k](x) * dx)")
 
 op("cumsum", "normalise", "nn", "running sum along one axis, the element itself included", jvp="cumsum[k](dx)", one_axis=True)
+op("cumprod", "normalise", "nn", "running product along one axis, the element itself included", one_axis=True)  # see `prod`
 op("argsort", "normalise", "ni", "the indices that put one axis in rising order; equal ones keep their order", one_axis=True)
+
+# Of matrices: rows and columns are two axes, all others are a batch. `solve` gives the columns' axis in place of the rows'.
+op("solve", "matrix", "fff", "x with sum[j](a * x) == b; an error where a is singular", cost=Cost(1))
+op("solve_lower", "matrix", "fff", "solve with the lower triangle of a alone", cost=Cost(1))
+op("solve_upper", "matrix", "fff", "solve with the upper triangle of a alone", cost=Cost(1))
+op("cholesky", "matrix", "ff", "lower triangle with sum[j](l * l[i = k]) == a, of a's symmetric part; an error where a is not "
+   "positive definite", cost=Cost(1))
+op("eigenvalues", "matrix", "ff", "eigenvalues of a's symmetric part, rising along the columns' axis", cost=Cost(2))
+op("eigenvectors", "matrix", "ff", "their vectors of length 1, one for each column; each has the sign that the library gives it",
+   cost=Cost(9))
 
 LANGUAGE_NAMES: dict[tuple[str, bool], str] = {
     (row.language or name, row.form != "elementwise"): name for name, row in OPS.items() if row.language != ""

@@ -218,6 +218,6 @@ def rewrites(op: str) -> tuple[Rewrite, ...]:
     """The rewrites that may apply to an operation."""
     row = OPS.get(op)
     if row is not None:
-        return ELEMENTWISE if row.form == "elementwise" else REDUCE
+        return {"elementwise": ELEMENTWISE, "matrix": ()}.get(row.form, REDUCE)
     return READ if op == "read" else ACCUMULATE if op == "accumulate" else ()
 

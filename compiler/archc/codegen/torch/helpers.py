@@ -31,6 +31,39 @@ def _batch_norm(
     y, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
     return y, mean.detach(), inverse.detach() ** -2 - eps
 ''',
+    "_solve": '''\
+def _solve(a: Tensor, b: Tensor) -> Tensor:
+    """x with a @ x == b. torch.linalg has no half types: they are solved in float32."""
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    whole = torch.promote_types(dtype, torch.float32)
+    return torch.linalg.solve(a.to(whole), b.to(whole)).to(dtype)
+''',
+    "_triangular": '''\
+def _triangular(a: Tensor, b: Tensor, *, upper: bool) -> Tensor:
+    """x with t @ x == b for a triangle t of a. torch.linalg has no half types: they are solved in float32."""
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    whole = torch.promote_types(dtype, torch.float32)
+    return torch.linalg.solve_triangular(a.to(whole), b.to(whole), upper=upper).to(dtype)
+''',
+    "_cholesky": '''\
+def _cholesky(a: Tensor) -> Tensor:
+    """The lower factor of a's symmetric part. torch.linalg has no half types: they are factored in float32."""
+    whole = a.to(torch.promote_types(a.dtype, torch.float32))
+    return torch.linalg.cholesky((whole + whole.mT) / 2).to(a.dtype)
+''',
+    "_eigenvalues": '''\
+def _eigenvalues(a: Tensor) -> Tensor:
+    """The eigenvalues of a's symmetric part, rising. torch.linalg has no half types: they are computed in float32."""
+    whole = a.to(torch.promote_types(a.dtype, torch.float32))
+    return torch.linalg.eigvalsh((whole + whole.mT) / 2).to(a.dtype)
+''',
+    "_eigh": '''\
+def _eigh(a: Tensor) -> tuple[Tensor, Tensor]:
+    """The eigenvalues of a's symmetric part, rising, and their vectors. Half types are computed in float32."""
+    whole = a.to(torch.promote_types(a.dtype, torch.float32))
+    values, vectors = torch.linalg.eigh((whole + whole.mT) / 2)
+    return values.to(a.dtype), vectors.to(a.dtype)
+''',
 }
 
 

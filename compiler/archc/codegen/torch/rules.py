@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archc.codegen.torch import calls, elementwise, products, reads, reductions, scans
+from archc.codegen.torch import calls, elementwise, matrices, products, reads, reductions, scans
 from archc.codegen.torch.lower import Rule
 from archc.ir.graph import Library, Node
 from archc.ops.table import OPS
@@ -39,6 +39,13 @@ LIBRARY: dict[str, Rule] = {
     "dropout": calls.dropout,
 }
 
+FORMS: dict[str, Rule] = {
+    "elementwise": elementwise.general,
+    "reduce": reductions.reduce,
+    "normalise": reductions.normalise,
+    "matrix": matrices.matrix,
+}
+
 
 def rule_of(current: Node) -> Rule:
     if current.op == "library":
@@ -46,5 +53,4 @@ def rule_of(current: Node) -> Rule:
         return LIBRARY[current.attrs.kind]
     if current.op in RULES:
         return RULES[current.op]
-    form = OPS[current.op].form
-    return {"elementwise": elementwise.general, "reduce": reductions.reduce, "normalise": reductions.normalise}[form]
+    return FORMS[OPS[current.op].form]

@@ -147,9 +147,20 @@ REDUCTIONS = {
     "softmax": Spelled("torch.softmax({0}, {p0})"),
     "log_softmax": Spelled("torch.log_softmax({0}, {p0})"),
     "cumsum": Spelled("{0}.cumsum({p0})"),
+    "cumprod": Spelled("{0}.cumprod({p0})"),
     "argsort": Spelled("{0}.argsort(dim={p0}, stable=True)"),
 }
 """Rows over axes: the dimensions, then `, keepdim=True` or nothing."""
+
+MATRICES = {
+    "solve": Spelled("_solve({0}, {1})"),
+    "solve_lower": Spelled("_triangular({0}, {1}, upper=False)"),
+    "solve_upper": Spelled("_triangular({0}, {1}, upper=True)"),
+    "cholesky": Spelled("_cholesky({0})"),
+    "eigenvalues": Spelled("_eigenvalues({0})"),
+    "eigenvectors": Spelled("_eigh({0})"),  # gives the values too
+}
+"""Rows of matrices, whose rows and columns come last: helpers that also serve half types."""
 
 STRUCTURE = {
     "as": Spelled("{0}"),  # the same value under other names of axes
@@ -211,7 +222,7 @@ STRUCTURE = {
     "dropout": Spelled("F.dropout({0}, {1}, {p0})"),
 }
 
-SPELLING: dict[str, Spelled] = STRUCTURE | REDUCTIONS | HOST | ELEMENTWISE
+SPELLING: dict[str, Spelled] = STRUCTURE | REDUCTIONS | MATRICES | HOST | ELEMENTWISE
 
 EXPANDED = frozenset({"finite_max", "positive"})
 """Rows that torch has no name for."""

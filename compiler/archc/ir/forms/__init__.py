@@ -9,6 +9,7 @@ from archc.ir.forms.elementwise import ELEMENTWISE_FORM
 from archc.ir.forms.expand import EXPAND_FORM
 from archc.ir.forms.leaves import CONST_FORM, INPUT_FORM, IOTA_FORM, SIZE_FORM
 from archc.ir.forms.library import LIBRARY_FORM
+from archc.ir.forms.matrix import MATRIX_FORM
 from archc.ir.forms.member import MEMBER_FORM
 from archc.ir.forms.random import RANDOM_FORM
 from archc.ir.forms.read import READ_FORM
@@ -28,4 +29,4 @@ def form_of(node: Node) -> Form | None:
     row = OPS.get(node.op)
     if row is None:
         return FORMS.get(node.op)
-    return ELEMENTWISE_FORM if row.form == "elementwise" else REDUCE_FORM
+    return {"elementwise": ELEMENTWISE_FORM, "matrix": MATRIX_FORM}.get(row.form, REDUCE_FORM)

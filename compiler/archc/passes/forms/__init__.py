@@ -10,9 +10,10 @@ derivative: fresh axes and facts about factors.
 from __future__ import annotations
 
 from archc.ops.table import OPS
-from archc.passes.forms import accumulate, call, elementwise, expand, random, read, reduce
+from archc.passes.forms import accumulate, call, elementwise, expand, matrix, random, read, reduce
 from archc.passes.forms.common import Form
 
+_BY_ROW: dict[str, Form] = {"elementwise": elementwise, "reduce": reduce, "normalise": reduce, "matrix": matrix}
 _BY_OP: dict[str, Form] = {
     "read": read, "accumulate": accumulate, "expand": expand, "random": random, "call": call, "item": call,
     call.TANGENT: call,
@@ -22,5 +23,5 @@ _BY_OP: dict[str, Form] = {
 def form_of(op: str) -> Form | None:
     """The module of an operation's form; None for what has no operands (inputs, constants, sizes, indices)."""
     if op in OPS:
-        return elementwise if OPS[op].form == "elementwise" else reduce
+        return _BY_ROW[OPS[op].form]
     return _BY_OP.get(op)

@@ -1,9 +1,5 @@
-"""Reductions and normalisers: a sum's tangent is the sum of the tangents; the others have theirs in the table of operations.
-
-A product's partial derivative is the product of the other elements, whatever is zero among them:
-    d prod[k](x) / d x_k = prod[j](where(j == k, 1, x_j))
-which is a product again, so that it holds for every order.
-"""
+"""Reductions and normalisers: a sum's tangent is the sum of the tangents; the others have theirs in the table of operations,
+or, where it needs a second index along an axis, in `archc.ir.meaning`."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Node
 from archc.ir.meaning import jvp
-from archc.passes.cotangent import Cotangent, scale, times
+from archc.passes.cotangent import Cotangent, scale
 from archc.passes.forms.common import NotLinear, Parts, Run
 
 
@@ -28,20 +24,7 @@ def tangent(node: Node, tangents: Sequence[Node | None], run: Run) -> Node | Non
         if node.op == "mean":
             return build.reduce("mean", moved, kept) if kept else moved
         return build.reduce("sum", moved, over)
-    if node.op == "prod":
-        return build.reduce("sum", times(moved, _others(node.args[0], over, run)), over)
-    return jvp(node, moved)
-
-
-def _others(x: Node, over: frozenset[Axis], run: Run) -> Node:
-    """For every element along the axes, the product of all the others."""
-    twins = {axis: run.twin(axis) for axis in sorted(over, key=lambda axis: axis.name)}
-    same: Node | None = None
-    for axis, twin in twins.items():
-        here = build.apply("eq", build.iota(twin), build.iota(axis))
-        same = here if same is None else build.apply("and", same, here)
-    assert same is not None
-    return build.reduce("prod", build.apply("where", same, build.const(1.0), build.rename(x, twins)), twins.values())
+    return jvp(node, moved, run.twin)
 
 
 def reverse(x: Node, axis: Axis) -> Node:
