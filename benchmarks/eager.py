@@ -300,6 +300,61 @@ class FusedSelfAttention(SelfAttention):
         return F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
 
 
+def rotated(x: Tensor) -> Tensor:
+    """Neighbouring pairs of the last axis turned by their position, [n, t, heads, d]."""
+    d = x.shape[-1]
+    angle = torch.outer(torch.arange(x.shape[1], device=x.device), 10000.0 ** (-torch.arange(0, d, 2, device=x.device) / d))
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    cos, sin = angle.cos()[:, None], angle.sin()[:, None]
+    return torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1).flatten(-2)
+
+
+def masked(score: Tensor) -> Tensor:
+    return score.masked_fill(torch.ones(score.shape[-2:], dtype=torch.bool, device=score.device).triu(1), -math.inf)
+
+
+class GroupedAttention(nn.Module):
+    def __init__(self, c: int, groups: int = 2, each: int = 2) -> None:
+        super().__init__()
+        self.groups, self.each = groups, each
+        self.query, self.out = Linear(c, c, False), Linear(c, c, False)
+        self.key, self.value = Linear(c, c // each, False), Linear(c, c // each, False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = rotated(self.query(x).unflatten(-1, (self.groups * self.each, -1))).transpose(1, 2)
+        k = rotated(self.key(x).unflatten(-1, (self.groups, -1))).transpose(1, 2).repeat_interleave(self.each, 1)
+        v = self.value(x).unflatten(-1, (self.groups, -1)).transpose(1, 2).repeat_interleave(self.each, 1)
+        p = masked(q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
+        return self.out((p @ v).transpose(1, 2).flatten(2))
+
+
+class DifferentialAttention(nn.Module):
+    def __init__(self, c: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads, self.width, self.start = heads, c // heads // 2, 0.2
+        self.query, self.key, self.value, self.out = (Linear(c, c, False) for _ in range(4))
+        self.lambda_q1, self.lambda_k1, self.lambda_q2, self.lambda_k2 = (empty(self.width) for _ in range(4))
+        self.gamma = empty(2 * self.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k = (rotated(part(x).unflatten(-1, (2 * self.heads, -1))).transpose(1, 2) for part in (self.query, self.key))
+        v = self.value(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        p = masked(q @ k.transpose(-1, -2) * self.width**-0.5).softmax(-1).unflatten(1, (self.heads, 2))
+        first, second = (self.lambda_q1 * self.lambda_k1).sum().exp(), (self.lambda_q2 * self.lambda_k2).sum().exp()
+        y = (p[:, :, 0] - (first - second + self.start) * p[:, :, 1]) @ v
+        y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + 1e-5) * self.gamma * (1 - self.start)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class NormLin(nn.Module):
+    def __init__(self, channel: int, c: int) -> None:
+        super().__init__()
+        self.value, self.out, self.weight = Linear(c, c), Linear(c, c), empty(channel, channel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(F.normalize(F.softplus(self.weight), p=1, dim=-1) @ self.value(x))
+
+
 class PatchEmbed(nn.Module):
     def __init__(self, channel: int, o: int, patch: int = 4) -> None:
         super().__init__()

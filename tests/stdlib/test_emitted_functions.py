@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from archc import api
 from tests.peers.attention import attend
-from tests.stdlib.test_functions import ACTIVATIONS, LOSSES, POINTS, design
+from tests.stdlib.test_functions import ACTIVATIONS, LOSSES, POINTS, SHAPES, design
 
 
 def layer(text: str) -> nn.Module:
@@ -53,7 +53,7 @@ def test_loss_and_its_gradient_equal_torch(call: str) -> None:
     prediction, target, torchs, make = LOSSES[call]
     ours = layer(f"import std.loss\nlayer Fn() {{ forward(y{prediction}, target{target}) -> [] {{ return {call} }} }}")
     torch.manual_seed(1)
-    shape = (7,) if prediction == "[n]" else (7, 5)
+    shape = SHAPES[prediction]
     y = (2 * torch.randn(shape, dtype=torch.float64)).requires_grad_()
     t = make(torch.randn(shape, dtype=torch.float64))
     loss, expected = ours(y, t), torchs(y, t)

@@ -51,6 +51,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 Y, T = "[n, c]", "[n, c]"
+SHAPES = {"[n]": (7,), Y: (7, 5), "[n, c, h, w]": (3, 2, 4, 5)}
 LOSSES: dict[str, tuple[str, str, Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     # call: signature of y, signature of target, torch's loss, and what makes a target of it from standard normal numbers
     "mse(y, target)": (Y, T, F.mse_loss, lambda z: z),
@@ -68,6 +69,7 @@ LOSSES: dict[str, tuple[str, str, Callable[[Tensor, Tensor], Tensor], Callable[[
     "cross_entropy[classes = c](y, target)": (Y, "[n]: int", F.cross_entropy, lambda z: z[:, :3].argmax(-1)),
     "cross_entropy[classes = c](y, target, 0.1)": (Y, "[n]: int", lambda y, t: F.cross_entropy(y, t, label_smoothing=0.1),
                                                    lambda z: z[:, :3].argmax(-1)),
+    "relative_l2(y, target)": ("[n, c, h, w]", "[n, c, h, w]", lambda y, t: relative_l2(y, t), lambda z: z),
     "f1_loss(y, target)": ("[n]", "[n]", lambda y, t: f1(y, t), lambda z: (z > 0).double()),
 }
 
@@ -77,6 +79,10 @@ def focal(y: Tensor, t: Tensor, gamma: float) -> Tensor:
     p = torch.sigmoid(y)
     right = t * p + (1 - t) * (1 - p)
     return (-((1 - right) ** gamma) * torch.log(right)).mean()
+
+
+def relative_l2(y: Tensor, t: Tensor) -> Tensor:
+    return (torch.linalg.vector_norm(y - t, dim=(1, 2, 3)) / torch.linalg.vector_norm(t, dim=(1, 2, 3))).mean()
 
 
 def f1(y: Tensor, t: Tensor) -> Tensor:
@@ -144,7 +150,7 @@ def test_loss_equals_torch(call: str) -> None:
     prediction, target, torchs, make = LOSSES[call]
     forward = graph(f"import std.loss\nlayer F() {{ forward(y{prediction}, target{target}) -> [] {{ return {call} }} }}")
     torch.manual_seed(1)
-    shape = (7,) if prediction == "[n]" else (7, 5)
+    shape = SHAPES[prediction]
     y = (2 * torch.randn(shape, dtype=torch.float64)).requires_grad_()
     t = make(torch.randn(shape, dtype=torch.float64))
     loss = torchs(y, t)

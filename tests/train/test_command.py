@@ -104,6 +104,26 @@ def test_a_layer_is_trained_from_its_source(folder: Path, capsys: pytest.Capture
     model.load_state_dict(load_file(run / "model.safetensors"))
 
 
+def test_a_field_is_trained_for_its_relative_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A linear map of channels, found exactly; the error that is printed is that of the data's own units."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2, 5, 6))
+    np.savez(folder / "field.npz", x=x, y=1e-3 * np.einsum("oi,nihw->nohw", [[1.0, 2.0], [-1.0, 0.5], [3.0, 0.0]], x))
+    (folder / "field.arch").write_text("""
+        layer Mixed(i: axis, o: axis) {
+            param weight[o, i] = 0
+            forward(x[n, i, h, w]) -> [n, o, h, w] { return sum[i](weight * x) }
+        }""")
+    run = folder / "run"
+    given = ["field.arch", "--layer", "Mixed", "--data", "field.npz", "--loss", "std.loss.relative_l2", "--lr", "0.1"]
+    assert train(*given, "--batch", "16", "--epochs", "40", "--out", str(run)) == 0
+    result = json.loads((run / "result.json").read_text())
+    assert result["arguments"] == {"i": 2, "o": 3} and result["test_relative_l2"] < 0.02
+    assert result["test_relative_l2"] == pytest.approx(result["test_loss"], rel=1e-4)
+    assert result["test_rmse"] < 1e-4 and "test_r2" not in result
+    assert "fields of 3 x 5 x 6" in capsys.readouterr().out
+
+
 def test_runs_without_a_folder_get_one_each(folder: Path) -> None:
     for _ in range(3):
         assert train(*NET, "--steps", "1") == 0

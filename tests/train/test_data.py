@@ -109,6 +109,18 @@ def test_npz_with_its_own_test_part(tmp_path: Path) -> None:
     assert [len(p.x) for p in (parts.train, parts.validation, parts.test)] == [8, 2, 2]
 
 
+def test_npz_with_fields(tmp_path: Path) -> None:
+    path = tmp_path / "d.npz"
+    rng = np.random.default_rng(0)
+    np.savez(path, x=rng.normal(size=(20, 1, 4, 5)), y=3 + rng.normal(size=(20, 2, 4, 5)))
+    data = load(str(path))
+    assert data.is_field and data.task == "values" and data.outputs == 2
+    assert data.describe() == "d: 20 examples of 1 x 4 x 5, fields of 2 x 4 x 5"
+    parts = split(data, 0, 0.2, 0.2)
+    assert parts.targets is not None and float(np.abs(parts.targets.shift).max()) == 0
+    assert np.mean(parts.train.y**2) == pytest.approx(1, rel=1e-5)
+
+
 def test_npz_of_bytes_is_pixels(tmp_path: Path) -> None:
     path = tmp_path / "d.npz"
     np.savez(path, x=np.full((4, 1, 2, 2), 255, np.uint8), y=np.arange(4) % 2)
@@ -122,6 +134,8 @@ def test_npz_of_bytes_is_pixels(tmp_path: Path) -> None:
     ({"x": np.zeros((4, 2)), "y": np.zeros(5)}, "'{path}' has 4 examples in 'x' and 5 in 'y'"),
     ({"x": np.full((4, 2), np.nan), "y": np.zeros(4)}, "the array 'x' of '{path}' holds values that are not finite"),
     ({"x": np.zeros((4, 2)), "y": np.zeros(4, int)}, "the array 'y' of '{path}' has one class only"),
+    ({"x": np.zeros((4, 2)), "y": np.zeros((4, 1, 3, 3)), "x_test": np.zeros((2, 2)), "y_test": np.zeros((2, 1, 3, 2))},
+     "'{path}': one example of 'y_test' has another shape than one of 'y'"),
     ({"x": np.zeros((2, 2)), "y": np.zeros(2)}, "'{path}' has 2 examples: too few to train, validate and test"),
 ])
 def test_npz_that_is_wrong(tmp_path: Path, arrays: dict[str, np.ndarray], sentence: str) -> None:

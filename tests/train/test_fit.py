@@ -37,6 +37,10 @@ layer Plane(classes: axis) {
     param w[classes] = 1
     forward(x[n, h, w2]) -> [n, classes] { return w * mean[h, w2](x) }
 }
+layer Field(i: axis, o: axis) {
+    param weight[o, i] = 1
+    forward(x[n, i, h, w]) -> [n, o, h, w] { return sum[i](weight * x) }
+}
 layer Tokens(v: axis, classes: axis) {
     param table[v, classes] = 1
     forward(token[n, t]: int) -> [n, classes] { return mean[t](table[v = token]) }
@@ -59,14 +63,15 @@ def layer(name: str) -> Module:
     return package.modules[package.roots[0]]
 
 
-def fit(name: str, shape: tuple[int, ...], outputs: int, integer: bool = False, **given: Any) -> tuple[Any, dict[str, Any]]:
+def fit(name: str, shape: tuple[int, ...], results: int | tuple[int, ...], integer: bool = False,
+        **given: Any) -> tuple[Any, dict[str, Any]]:
     module = layer(name)
     wanted = tensors(module)
     fed, _ = shaping(wanted, shape, name, integer)
-    return fed, arguments(module, wanted, fed, outputs, given)
+    return fed, arguments(module, wanted, fed, (results,) if isinstance(results, int) else results, given)
 
 
-@pytest.mark.parametrize(("name", "shape", "outputs", "given", "fed", "found"), [
+@pytest.mark.parametrize(("name", "shape", "results", "given", "fed", "found"), [
     ("Flat", (30,), 2, {}, (30,), {"i": 30, "o": 2}),
     ("Flat", (1, 8, 8), 10, {"hidden": 4}, (64,), {"i": 64, "o": 10, "hidden": 4}),
     ("Rows", (5,), 1, {}, (5,), {"i": 5}),
@@ -74,23 +79,26 @@ def fit(name: str, shape: tuple[int, ...], outputs: int, integer: bool = False, 
     ("Image", (8, 8), 10, {"c": 16}, (1, 8, 8), {"channel": 1, "classes": 10, "c": 16}),
     ("Grouped", (6,), 6, {}, (6,), {"channels": 6}),
     ("Plane", (1, 8, 8), 4, {}, (8, 8), {"classes": 4}),
+    ("Field", (3, 8, 8), (2, 8, 8), {}, (3, 8, 8), {"i": 3, "o": 2}),
+    ("Field", (8, 8), (8, 8), {"o": 4}, (1, 8, 8), {"i": 1, "o": 4}),
 ])
-def test_what_data_decide(name: str, shape: tuple[int, ...], outputs: int, given: dict[str, Any], fed: tuple[int, ...],
-                          found: dict[str, Any]) -> None:
-    assert fit(name, shape, outputs, **given) == (fed, found)
+def test_what_data_decide(name: str, shape: tuple[int, ...], results: int | tuple[int, ...], given: dict[str, Any],
+                          fed: tuple[int, ...], found: dict[str, Any]) -> None:
+    assert fit(name, shape, results, **given) == (fed, found)
 
 
 def test_indices_go_to_layers_of_indices() -> None:
     assert fit("Tokens", (7,), 3, integer=True, v=50) == ((7,), {"v": 50, "classes": 3})
 
 
-@pytest.mark.parametrize(("name", "shape", "outputs", "given", "sentence"), [
+@pytest.mark.parametrize(("name", "shape", "results", "given", "sentence"), [
     ("Image", (3, 8, 8), 10, {}, "Image needs c: add --arg c=NUMBER"),
     ("Image", (64,), 10, {"c": 1}, r"Image takes image\[n, channel, h, w2\], and an example of the data is 64"),
     ("Plane", (3, 8, 8), 4, {}, r"Plane takes x\[n, h, w2\], and an example of the data is 3 x 8 x 8"),
     ("Flat", (30,), 2, {"i": 29}, r"Flat\(i=29\) does not fit: the data have 30"),
     ("Flat", (30,), 2, {"o": 3}, r"Flat\(o=3\) does not fit: the loss needs 2"),
     ("Grouped", (6,), 2, {}, r"Grouped\(channels=6\) does not fit: the loss needs 2"),
+    ("Field", (3, 8, 8), (2, 8, 8), {"o": 3}, r"Field\(o=3\) does not fit: the loss needs 2"),
     ("Flat", (30,), 2, {"width": 3}, "Flat has no argument 'width'; its arguments are i, o, hidden"),
     ("Flat", (30,), 2, {"hidden": -1}, "the argument 'hidden' of Flat is a size, which '-1' is not"),
     ("Flat", (30,), 2, {"hidden": 2.5}, "the argument 'hidden' of Flat is a size, which '2.5' is not"),
@@ -100,9 +108,10 @@ def test_indices_go_to_layers_of_indices() -> None:
     ("Two", (3,), 3, {}, "archc train feeds a layer one tensor, and Two takes 2: x, y"),
     ("Whole", (3,), 3, {}, "Whole has no axis for the examples in its result"),
 ])
-def test_what_does_not_fit(name: str, shape: tuple[int, ...], outputs: int, given: dict[str, Any], sentence: str) -> None:
+def test_what_does_not_fit(name: str, shape: tuple[int, ...], results: int | tuple[int, ...], given: dict[str, Any],
+                           sentence: str) -> None:
     with pytest.raises(TrainError, match=sentence):
-        fit(name, shape, outputs, **given)
+        fit(name, shape, results, **given)
 
 
 def test_indices_and_measurements_do_not_mix() -> None:

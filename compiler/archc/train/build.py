@@ -46,7 +46,8 @@ def build(settings: Settings, data: Dataset) -> Built:
     loss = _loss(settings, data)
     wanted = tensors(described)
     fed, shape = shaping(wanted, data.shape, settings.layer, data.x.dtype.kind == "i")
-    found = arguments(described, wanted, fed, loss.outputs, settings.arguments)
+    results = data.y.shape[1:] if data.is_field else (loss.outputs,)
+    found = arguments(described, wanted, fed, results, settings.arguments)
     layer = getattr(api.load(settings.file, **dict(settings.static)), settings.layer)  # type: ignore[arg-type]
     try:
         module = layer(**found)

@@ -101,7 +101,7 @@ def shaping(wanted: Tensors, shape: Shape, layer: str, integer: bool) -> tuple[S
     return fed, shape_of
 
 
-def arguments(module: Module, wanted: Tensors, fed: Shape, outputs: int, given: Mapping[str, Number]) -> dict[str, Number]:
+def arguments(module: Module, wanted: Tensors, fed: Shape, results: Shape, given: Mapping[str, Number]) -> dict[str, Number]:
     """The constructor's arguments: as given, and the sizes that the input's and the result's dimensions decide.
 
     Raises TrainError for one that is unknown, contradicts the data, or has neither value nor default.
@@ -113,9 +113,9 @@ def arguments(module: Module, wanted: Tensors, fed: Shape, outputs: int, given: 
             raise TrainError(f"{module.name} has no argument '{name}'; its arguments are {known}")
         _check_kind(module.name, kinds[name].kind, name, value)
     found: dict[str, Number] = {}
-    result = wanted.result or (1,)
+    made = zip(wanted.result, results, strict=True) if len(wanted.result) == len(results) else ()
     for size, count, what in [*((s, c, "the data have") for s, c in zip(wanted.input, fed, strict=True)),
-                              (result[-1] if len(result) == 1 else 1, outputs, "the loss needs")]:
+                              *((s, c, "the loss needs") for s, c in made)]:
         name = symbol(size)
         if name not in kinds or kinds[name].kind not in ("axis", "int"):
             continue

@@ -1,4 +1,5 @@
-"""What a model's predictions are worth: accuracy for classes; RMSE and R2, in the data's own units, for values."""
+"""What a model's predictions are worth: accuracy for classes; RMSE, in the data's own units, and R2 for values; RMSE and the
+relative L2 error for fields."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def hits(given: Tensor, wanted: Tensor) -> int:
 
 
 def evaluate(module: nn.Module, loss: Function, x: Tensor, y: Tensor, task: Task, scaling: Scaling | None) -> dict[str, float]:
-    """`loss`, and `accuracy` or `rmse` and `r2`, over a part of the data; the module is in eval mode meanwhile."""
+    """`loss`, and `accuracy`, `rmse` and `r2`, or `rmse` and `relative_l2`, over a part of the data; the module is in eval mode
+    meanwhile."""
     import torch
 
     module.eval()
@@ -38,7 +40,13 @@ def evaluate(module: nn.Module, loss: Function, x: Tensor, y: Tensor, task: Task
     given = torch.cat(outputs)
     if task == "classes":
         return result | {"accuracy": hits(given, y) / len(y)}
-    return result | errors_of(given, y.reshape(len(y), -1), scaling)
+    found = errors_of(given, y.reshape(len(y), -1), scaling)
+    if y.ndim > 2:
+        del found["r2"]  # a place whose value never changes has none
+        wanted = y.reshape(len(y), -1).double()
+        norms = wanted.norm(dim=1).clamp_min(1e-300)
+        found["relative_l2"] = float(((given.double() - wanted).norm(dim=1) / norms).mean())
+    return result | found
 
 
 def errors_of(given: Tensor, wanted: Tensor, scaling: Scaling | None) -> dict[str, float]:
@@ -55,11 +63,11 @@ def errors_of(given: Tensor, wanted: Tensor, scaling: Scaling | None) -> dict[st
     return {"rmse": float((squares.sum() / wanted.numel()).sqrt()), "r2": float(r2.mean())}
 
 
-def words(values: dict[str, float], names: Sequence[str] = ("loss", "accuracy", "rmse", "r2")) -> str:
+def words(values: dict[str, float], names: Sequence[str] = ("loss", "accuracy", "rmse", "r2", "relative_l2")) -> str:
     """`loss 0.1234  accuracy 97.2 %`, in the order of `names`."""
 
     def one(name: str) -> str:
         value = values[name]
-        return f"accuracy {value:.2%}".replace("%", " %") if name == "accuracy" else f"{name} {value:.4g}"
+        return f"accuracy {value:.2%}".replace("%", " %") if name == "accuracy" else f"{name.replace('_', ' ')} {value:.4g}"
 
     return "  ".join(one(name) for name in names if name in values)

@@ -5,6 +5,7 @@ axis, advanced indexing for the rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis
@@ -85,6 +86,9 @@ def _one(low: Lowering, x: Expr, index: Index, fill: Expr) -> Expr | None:
     """A read along one axis by an index that has nothing to do with the other axes; None if no such call fits."""
     if index.border == "fill" and not fill.is_host:
         return None
+    if index.form is not None and index.border in ("fill", "trust") and (backward := _backward(index.form)):
+        forward = _one(low, x, replace(index, form=_turned(index.form, backward)), fill)
+        return None if forward is None else _flipped(forward, backward)
     x, axis = _whole(low, x, index)
     if index.form is None:
         return _gather(low, x, axis, index, fill)
@@ -98,9 +102,6 @@ def _one(low: Lowering, x: Expr, index: Index, fill: Expr) -> Expr | None:
         (out, step), = terms
         if step.constant == 1:
             return layout.relabel(span(low, x, axis, start, out.size, index.border, fill), {axis: out})
-        if step.constant == -1 and plain:
-            x = span(low, x, axis, start - out.size + 1, out.size, index.border, fill)
-            return layout.relabel(Expr("flip", (x,), (x.position(axis),), x.dims, x.dtype), {axis: out})
         if step.constant is not None and step.constant > 1 and plain:
             x = span(low, x, axis, start, out.size * step.constant, index.border, fill)
             return layout.relabel(strided(x, axis, step.constant), {axis: out})
@@ -108,6 +109,29 @@ def _one(low: Lowering, x: Expr, index: Index, fill: Expr) -> Expr | None:
     if len(terms) == 2:
         return _window(low, x, axis, index, fill)
     return None
+
+
+def _backward(form: Affine) -> list[Axis]:
+    """The axes along which an index falls."""
+    return [axis for axis, step in form.coefficients.items() if step.constant is not None and step.constant < 0]
+
+
+def _turned(form: Affine, backward: Sequence[Axis]) -> Affine:
+    """The index with these axes counted from their ends, so that it rises: `1 - pair` is `pair`."""
+    start = form.constant
+    for axis in backward:
+        start = start + form.coefficients[axis] * (axis.size - 1)
+    return Affine({axis: -step if axis in backward else step for axis, step in form.coefficients.items()}, start)
+
+
+def _flipped(x: Expr, backward: Sequence[Axis]) -> Expr:
+    """Two elements swap places by rolling, which torch does four times as fast as flipping."""
+    for axis in backward:
+        if axis.size.constant == 2:
+            x = Expr("roll", (x, literal(1)), (x.position(axis),), x.dims, x.dtype)
+        else:
+            x = Expr("flip", (x,), (x.position(axis),), x.dims, x.dtype)
+    return x
 
 
 def _whole(low: Lowering, x: Expr, index: Index) -> tuple[Expr, Axis]:

@@ -1,4 +1,4 @@
-"""An NPZ file: array `x` [n, ...] and array `y` [n] or [n, values], or others that the flags name."""
+"""An NPZ file: array `x` [n, ...] and array `y` [n], [n, values] or a field [n, ...], or others that the flags name."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ def load(path: Path, reading: Reading) -> Dataset:
                   else arrays["y_test"].astype(np.float32))
         test = _inputs(path, "x_test", arrays["x_test"]), y_test
         _together(path, "x_test", test[0], "y_test", test[1])
-        if test[0].shape[1:] != x.shape[1:]:
-            raise TrainError(f"'{path}': one example of 'x_test' has another shape than one of '{x_name}'")
+        for own, of_test, like, example in (("x_test", test[0], x_name, x), ("y_test", y_test, y_name, y)):
+            if of_test.shape[1:] != example.shape[1:]:
+                raise TrainError(f"'{path}': one example of '{own}' has another shape than one of '{like}'")
     return Dataset(path.stem, x, y, task, names, test=test)
 
 
@@ -65,8 +66,8 @@ def _targets(path: Path, name: str, y: Array, task: Task | None) -> tuple[Array,
         y = y[:, 0]
     task = task or ("values" if y.dtype.kind == "f" else "classes")
     if task == "values":
-        if y.dtype.kind not in "fiub" or y.ndim not in (1, 2):
-            raise TrainError(f"the array '{name}' of '{path}' must be numbers [n] or [n, values]")
+        if y.dtype.kind not in "fiub" or y.ndim < 1:
+            raise TrainError(f"the array '{name}' of '{path}' must be numbers [n], [n, values] or a field [n, ...]")
         if not np.isfinite(y).all():
             raise TrainError(f"the array '{name}' of '{path}' holds values that are not finite")
         return y.astype(np.float32), (), task

@@ -26,7 +26,7 @@ class Reading:
 class Dataset:
     """`x` is [n, ...]: float32, or int64 where the values are indices; images are [n, channel, h, w] from 0 to 1.
 
-    `y` is int64[n] in 0 .. classes-1 for classes, float32[n] or float32[n, values] for values.
+    `y` is int64[n] in 0 .. classes-1 for classes; float32[n], float32[n, values] or a field float32[n, ...] for values.
     `test` holds the last examples by convention of the set; otherwise a part is split off.
     """
 
@@ -52,12 +52,20 @@ class Dataset:
         return len(self.class_names)
 
     @property
+    def is_field(self) -> bool:
+        """Whether what is predicted has axes of its own, as an image or a solution on a grid has."""
+        return self.y.ndim > 2
+
+    @property
     def outputs(self) -> int:
-        """Numbers that a model gives for one example: a score for each class, or the values."""
+        """Numbers that a model gives for one example, or for one place of a field: a score for each class, or the values."""
         return self.classes if self.task == "classes" else 1 if self.y.ndim == 1 else self.y.shape[1]
 
     def describe(self) -> str:
         size = " x ".join(map(str, self.shape))
-        what = f"{self.classes} classes" if self.task == "classes" else f"{self.outputs} value{'s' * (self.outputs > 1)}"
+        if self.is_field:
+            what = f"fields of {' x '.join(map(str, self.y.shape[1:]))}"
+        else:
+            what = f"{self.classes} classes" if self.task == "classes" else f"{self.outputs} value{'s' * (self.outputs > 1)}"
         count = len(self.x) + (len(self.test[0]) if self.test else 0)
         return f"{self.name}: {count} examples of {size}, {what}"

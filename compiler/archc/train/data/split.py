@@ -94,6 +94,11 @@ def input_scaling(x: Array, scale: Scale, image: bool) -> Scaling | None:
 
 
 def target_scaling(y: Array) -> Scaling:
+    """Values have mean 0 and deviation 1, each on its own. A field is divided by its root mean square over all examples and
+    places: a relative error is then what it is in the data's own units."""
     wide = y.astype(np.float64)
+    if y.ndim > 2:
+        size = np.sqrt(np.mean(wide**2)) or 1.0
+        return Scaling(np.zeros(1, np.float32), np.array([size], np.float32))
     deviation = wide.std(0)
     return Scaling(wide.mean(0).astype(np.float32), np.where(deviation > 1e-12, deviation, 1.0).astype(np.float32))
