@@ -1,8 +1,4 @@
-"""Random graphs as `.arch` source: checked and lowered again they have the same value, and the same digest from then on.
-
-The front end folds arithmetic of sizes, drops reads of everything and knows which indices stay inside. A random graph may say
-these things in more words, so its first round trip may give another digest; what comes out is as the language has it, and stays.
-"""
+"""Random graphs as `.arch` source: checked and lowered again they have the same digest, and the same value."""
 
 from __future__ import annotations
 
@@ -38,13 +34,11 @@ def renamed(graph: Graph, other: Graph) -> dict[str, str]:
 @pytest.mark.parametrize("seeds", [pytest.param(range(60), id="60"),
                                    pytest.param(range(60, 1000), id="1000", marks=pytest.mark.slow)])
 def test_source_round_trip(seeds: range) -> None:
-    same = 0
     for seed in seeds:
         graph = random_graph(random.Random(seed), 6 + seed % 20, smooth=seed % 2 == 0, written=True, loops=seed % 3 == 0)
         first = again(graph)
         verify(first)
-        assert digest(again(first)) == digest(first), seed
-        same += digest(graph) == digest(first)
+        assert digest(first) == digest(graph), seed
         inputs, numbers = random_inputs(graph, random.Random(seed))
         names = renamed(graph, first)
         expected = evaluate(graph, inputs, numbers)
@@ -52,4 +46,3 @@ def test_source_round_trip(seeds: range) -> None:
         for left, right in zip((*expected.outputs.values(), *expected.updates.values(), *expected.penalties.values()),
                                (*result.outputs.values(), *result.updates.values(), *result.penalties.values()), strict=True):
             np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9, err_msg=str(seed))
-    assert same > 0.8 * len(seeds)

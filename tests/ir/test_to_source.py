@@ -30,11 +30,6 @@ def again(source: str) -> Graph:
     return lower_graph(unit(source))
 
 
-# A part of a part of a split, and a size that a check defines, are written as sizes with a check: another graph of the same
-# function, that source then keeps.
-RESTATED = {"GroupedAttention", "DifferentialAttention", "MultigridLevel", "VCycle", "MgNO"}
-
-
 @pytest.mark.parametrize(("path", "name"), [pytest.param(path, name, id=name) for path, name in layers()])
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_layers_that_ship(path: Path, name: str, mode: str) -> None:
@@ -46,11 +41,7 @@ def test_layers_that_ship(path: Path, name: str, mode: str) -> None:
         pytest.skip("a static choice has no default")
     assert found is not None, problems.found
     original = lower_graph(found, "forward", mode)
-    written = again(to_source(original, "Again"))
-    if name in RESTATED:
-        assert digest(again(to_source(written, "Again"))) == digest(written)
-    else:
-        assert digest(written) == digest(original)
+    assert digest(again(to_source(original, "Again"))) == digest(original)
 
 
 def test_how_it_reads() -> None:
@@ -121,7 +112,9 @@ def test_names_that_the_language_has_taken() -> None:
     "x - (y - x) - y", "x / (y / x) / y", "-(x ^ 2)", "(-x) ^ 2", "-(x - y)", "2.0 ^ (x ^ y)", "(x ^ y) ^ 2.0",
     "x * (y + x) * -y",
     "where(not (x < y) and (x == y or y > x), x, y)", "float(count(not (x < y) or y < x))", "x - -1.5", "(x + y) % (x * y)",
-    "x // (y % x)", "-abs(x)", "sum[n](x) * |n|", "max[n](x) + max(x, y)", "x[n = |n| - 1 - n] - x[n = n - 1 else -1.0]",
+    "x // (y % x)", "where(x > 0, 1.0 - 3.0 * exp(2.0), 1 / 0.0001)", "x * float(-(3 - |n|) // 2 * max(|n|, 2))", "inf - inf + x",
+    "where(x < y and true or false, x, y)", "x[n = n edge] + x[n = n // 2 else 1.0]", "float(float(x)) * float(2 ^ |n|)",
+    "-abs(x)", "sum[n](x) * |n|", "max[n](x) + max(x, y)", "x[n = |n| - 1 - n] - x[n = n - 1 else -1.0]",
 ])
 def test_brackets_are_where_they_must_be(expression: str) -> None:
     original = graph(f"layer L() {{ forward(x[n], y[n]) -> [n] {{ return {expression} }} }}")

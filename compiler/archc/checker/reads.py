@@ -9,7 +9,7 @@ from archc.checker.bounds import interval
 from archc.checker.frame import Frame, nonnegative
 from archc.checker.sizes import Size
 from archc.checker.terms import apply, as_term, const, int_op
-from archc.checker.typed import AxisIndex, ReadAt, Term
+from archc.checker.typed import AxisIndex, ReadAt, Step, Term
 from archc.checker.types import Axis, Dim, Type
 from archc.checker.values import AxisRef, SizeVal, chain_size
 from archc.diagnostics import codes
@@ -38,7 +38,9 @@ def read(operand: Term, expr: tree.Bracketed, frame: Frame) -> Term:
             fill = fill or scalar
         index = _index(item, policy, chain, frame)
         at.extend(_through_split(chain, index, policy, item, frame))
-    at = [(axis, index, policy) for axis, index, policy in at if not (isinstance(index, AxisIndex) and index.axis == axis)]
+    # What is read where it stands is never outside.
+    at = [(axis, index, "trust" if isinstance(index, Step) and index.axis == axis else policy)
+          for axis, index, policy in at if not (isinstance(index, AxisIndex) and index.axis == axis)]
     if not at:
         return operand
     if not any(policy == "fill" for _, _, policy in at):
@@ -160,18 +162,14 @@ def _folded(index: Term, size: Size, policy: Policy, span: Span, frame: Frame) -
 
 
 def _prove(index: Term, size: Size, policy: Policy, item: tree.BracketItem, frame: Frame) -> Policy:
-    """What is left of a policy when bounds are known: nothing to do, a check at entry, or a check in the kernel."""
-    if policy in ("edge", "reflect", "wrap", "trust"):
+    """What is left of a check when bounds are known: nothing to do, a check at entry, or a check in the kernel."""
+    if policy != "check":
         return policy
     bounds = interval(index)
     if bounds is None:
         return policy
     low, high = bounds
     inside_low, inside_high = nonnegative(low), nonnegative(size - 1 - high)
-    if inside_low and inside_high:
-        return "trust"
-    if policy == "fill":
-        return policy
     name = item.axis.name
     below, above = (-low).constant, (high - size).constant
     if (below is not None and below > 0) or (above is not None and above >= 0):

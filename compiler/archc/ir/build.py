@@ -1,14 +1,22 @@
-"""Making nodes with their types inferred. The only place where the type of an operation's result is decided."""
+"""Making nodes with their types inferred. The only place where the type of an operation's result is decided.
+
+What is made here is in normal form: an operation on constants is a constant, arithmetic of sizes is a size, a float is not
+converted to a float, and a read says nothing of an axis that it leaves as it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from archc.checker.sizes import Size, product
 from archc.checker.types import Axis, Type
-from archc.ir.graph import Accumulate, At, Borders, Matrix, Node, Random, Read, dtype_of, node
-from archc.ops.table import OPS
+from archc.ir.graph import Accumulate, At, Attrs, Borders, Matrix, Node, Random, Read, dtype_of, node
+from archc.ops.constants import Number, computed
+from archc.ops.table import OPS, DType
 
+LARGEST_POWER = 8  # of a size that is written out
+_ONE = Size.of(1)
 
 def const(value: bool | int | float) -> Node:
     return node("const", (), value, Type(dtype_of(value)))
@@ -34,11 +42,40 @@ def apply(op: str, *args: Node) -> Node:
     row = OPS[op]
     if row.form != "elementwise" or len(args) != row.arity:
         raise TypeError(f"{op} is not elementwise with {len(args)} operands")
-    if op == "to_float" and args[0].op == "const" and isinstance(args[0].attrs, int):
-        return const(float(args[0].attrs))
+    if op == "to_float" and args[0].type.dtype == "float":
+        return args[0]
     promoted = _promote(row.dtypes, args)
+    dtype = row.result(tuple(arg.type.dtype for arg in promoted))
+    if (known := _known(op, promoted, dtype)) is not None:
+        return known
     axes = frozenset().union(*(arg.axes for arg in args)) if args else frozenset()
-    return node(op, promoted, None, Type(row.result(tuple(arg.type.dtype for arg in promoted)), axes))
+    return node(op, promoted, None, Type(dtype, axes))
+
+
+def _known(op: str, args: tuple[Node, ...], dtype: DType) -> Node | None:
+    """The constant or size that an operation on constants and sizes gives; None where it is neither."""
+    if all(arg.op == "const" for arg in args):
+        value = computed(op, [cast(Number, arg.attrs) for arg in args], dtype)
+        return None if value is None else const(value)
+    if dtype != "int" or not all(arg.op == "size" or (arg.op == "const" and arg.type.dtype == "int") for arg in args):
+        return None
+    found = _arithmetic(op, *(arg.attrs if isinstance(arg.attrs, Size) else Size.of(cast(int, arg.attrs)) for arg in args))
+    return None if found is None else size(found)
+
+
+def _arithmetic(op: str, a: Size, b: Size = _ONE) -> Size | None:
+    """Arithmetic of sizes; None where its result is no size."""
+    if op == "neg":
+        return -a
+    if op in ("add", "sub", "mul"):
+        return a + b if op == "add" else a - b if op == "sub" else a * b
+    if op in ("floordiv", "mod") and b.constant != 0:
+        return a // b if op == "floordiv" else a % b
+    if op == "maximum":
+        return a.largest(b)
+    if op == "ipow" and b.constant is not None and 0 <= b.constant <= LARGEST_POWER:
+        return product([a] * b.constant)
+    return None
 
 
 def _promote(letters: str, args: tuple[Node, ...]) -> tuple[Node, ...]:
@@ -93,18 +130,31 @@ def read(x: Node, at: Mapping[Axis, tuple[Node, Borders]], fill: Node | None = N
     """x at other places: each axis named in `at` is indexed by an int expression over the surrounding axes."""
     if missing := frozenset(at) - x.axes:
         raise TypeError(f"read indexes axes that its operand lacks: {missing}")
-    ordered = sorted(at.items(), key=lambda item: item[0].name)
-    indices = tuple(index for _, (index, _) in ordered)
-    axes = (x.axes - frozenset(at)).union(*(index.axes for index in indices))
-    attrs = Read(tuple(At(axis, border) for axis, (_, border) in ordered))
-    fills = any(border == "fill" for _, (_, border) in ordered)
-    if fills != (fill is not None):
+    if any(border == "fill" for _, border in at.values()) != (fill is not None):
         raise TypeError("a read has a fill scalar exactly where a border fills")
+    ordered = sorted(((axis, place) for axis, place in at.items() if place[0] is not iota(axis)), key=lambda item: item[0].name)
+    if not ordered:
+        return x
+    indices = tuple(index for _, (index, _) in ordered)
+    axes = (x.axes - {axis for axis, _ in ordered}).union(*(index.axes for index in indices))
+    attrs = Read(tuple(At(axis, border) for axis, (_, border) in ordered))
+    if all(border != "fill" for _, (_, border) in ordered):
+        fill = None
     dtype = x.type.dtype
     if fill is not None and fill.type.dtype != dtype:
         fill = const(float(fill.attrs)) if fill.op == "const" and dtype == "float" else apply(  # type: ignore[arg-type]
             f"to_{dtype}", fill)
     return node("read", (x, *indices, *((fill,) if fill is not None else ())), attrs, Type(dtype, axes))
+
+
+def normal(op: str, args: tuple[Node, ...], attrs: Attrs, type: Type) -> Node:
+    """The node with this content, in normal form; its type stays."""
+    if op in OPS and OPS[op].form == "elementwise":
+        return apply(op, *args)
+    if isinstance(attrs, Read):
+        at = {at.axis: (index, at.border) for at, index in zip(attrs.at, args[1:], strict=False)}
+        return read(args[0], at, args[-1] if len(args) > 1 + len(at) else None)
+    return node(op, args, attrs, type)
 
 
 def rename(x: Node, axes: Mapping[Axis, Axis]) -> Node:

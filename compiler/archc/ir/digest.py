@@ -6,23 +6,25 @@ told apart (colour refinement). Atoms that are still alike are chosen one by one
 first; where they are interchangeable every choice gives the same. Commutative operands are sorted by colour. Names of ports
 do not count; their positions do, among those of one role. Messages, names and places do not count.
 
-Two ways of saying one thing have one digest: an output that is repeated along an axis of its layout, or that the layout says is;
-a symbol that is defined as an exact quotient, or the quotient with a check that it is exact.
+Two ways of saying one thing have one digest: what the builder has one form of; an operation that the language has no name for,
+and its meaning; an output that is repeated along an axis of its layout, or that the layout says is; a symbol that is defined as
+an exact quotient, or the quotient with a check that it is exact.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from archc.checker.sizes import Atom as SizeAtom
-from archc.checker.sizes import FloorDiv, Largest, Size, Symbol
-from archc.checker.sizes import product as size_product
+from archc.checker.sizes import FloorDiv, Size, Symbol
 from archc.checker.types import Axis, Layout, Type, layout_of
+from archc.ir.build import normal
 from archc.ir.entry import graph_symbols
+from archc.ir.equal_sizes import never_negative
 from archc.ir.graph import (
     Accumulate,
     Call,
@@ -36,14 +38,16 @@ from archc.ir.graph import (
     Random,
     Read,
     Scan,
+    change_inside,
     inside,
     topological,
 )
 from archc.ir.graph import node as make
+from archc.ir.meaning import meaning
 from archc.ir.text import axes_of
 from archc.ops.table import OPS
 
-VERSION = "archc-digest-1"
+VERSION = "archc-digest-2"
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ _Occurrences = dict[Atom, list[str]]
 
 def digest(graph: Graph) -> str:
     """32 hexadecimal digits that identify the graph up to names and order."""
-    graph = _merged(_plain(graph))
+    graph = _merged(_plain(_normal(graph)))
     colours = _refined(graph, _start(graph))
     while (tied := _tied(colours)):
         colours = min((_refined(graph, {**colours, atom: _mix("chosen", colours[atom])}) for atom in tied),
@@ -82,60 +86,29 @@ def _plain(graph: Graph) -> Graph:
     )
 
 
+def _normal(graph: Graph) -> Graph:
+    """The graph as the builder has it, without operations that have no words."""
+    new: dict[Node, Node] = {}
+    for current in topological(graph.roots):
+        made = normal(current.op, tuple(new[arg] for arg in current.args), change_inside(current, _normal), current.type)
+        row = OPS.get(made.op)
+        new[current] = (row is not None and row.value is not None and row.language == "" and meaning(made)) or made
+    return graph.with_roots(new[root] for root in graph.roots)
+
+
 def _merged(graph: Graph) -> Graph:
     """The graph with `x + y` and `y + x` one node: how often a value is there must not depend on how it was written."""
     named = _Colouring(graph, {atom: repr(atom) for atom in _atoms(graph)}).down
     first: dict[str, Node] = {}
     new: dict[Node, Node] = {}
     for current in topological(graph.roots):
-        attrs = current.attrs
-        if isinstance(attrs, Call):
-            attrs = replace(attrs, body=_merged(attrs.body), vjp=_merged(attrs.vjp))
-        elif isinstance(attrs, Scan):
-            attrs = replace(attrs, body=_merged(attrs.body))
-        rebuilt = make(current.op, map(new.__getitem__, current.args), attrs, current.type)
+        rebuilt = make(current.op, map(new.__getitem__, current.args), change_inside(current, _merged), current.type)
         new[current] = first.setdefault(named[current], rebuilt)
     return graph.with_roots(new[root] for root in graph.roots)
 
 
 def _mix(*parts: object) -> str:
     return blake2b(repr(parts).encode(), digest_size=10).hexdigest()
-
-
-def _symbols_said(left: Size, right: Size) -> list[tuple[Size, Size]]:
-    """(symbol, product) where two equal sides say what a symbol is: `c == 4*(c // 4)`, `t == y*z`."""
-    return [(a, b) for a, b in ((left, right), (right, left)) if len(b.terms) == 1 and a == Size.symbol(str(a)) != b]
-
-
-def _in_terms(size: Size, symbol: Size, product: Size) -> Size:
-    """The size with a product for a symbol. A quotient of the symbol itself, which is then exact, becomes a symbol."""
-
-    def rebuilt(atom: SizeAtom) -> Size:
-        if _of(atom) == symbol:
-            return _each_atom(product, lambda a: quotient if isinstance(a, FloorDiv) and a.numerator == symbol else _of(a))
-        if isinstance(atom, Symbol):
-            return _of(atom)
-        if isinstance(atom, Largest):
-            return inside(atom.left).largest(inside(atom.right))
-        if atom.numerator == symbol and any(atom in monomial for monomial, _ in product.terms):
-            return quotient
-        divided = inside(atom.numerator) // inside(atom.denominator)
-        # What is left of -1 after a division, rounded down, is -1 whatever it was divided by.
-        return _each_atom(divided, lambda a: Size.of(-1) if isinstance(a, FloorDiv) and a.numerator.constant == -1 else _of(a))
-
-    def inside(size: Size) -> Size:
-        return _each_atom(size, rebuilt)
-
-    quotient = Size.symbol("(quotient)")
-    return inside(size)
-
-
-def _of(atom: SizeAtom) -> Size:
-    return Size((((atom,), 1),))
-
-
-def _each_atom(size: Size, change: Callable[[SizeAtom], Size]) -> Size:
-    return sum((c * size_product(map(change, monomial)) for monomial, c in size.terms), Size.of(0))
 
 
 def _tied(colours: Colours) -> list[Atom]:
@@ -212,6 +185,8 @@ class _Colouring:
             self.defined[d.symbol] = d.whole // d.part
         for _ in graph.definitions:  # one may be made of others
             self.defined = {symbol: size.substitute(self.defined) for symbol, size in self.defined.items()}
+        self.equal = [(c.left.substitute(self.defined), c.right.substitute(self.defined)) for c in graph.checks
+                      if c.relation == "equal"]
         self.sizes: dict[Size, str] = {}
         self.inner: dict[tuple[Graph, tuple[object, ...]], _Colouring] = {}
         self.down: dict[Node, str] = {}
@@ -235,17 +210,10 @@ class _Colouring:
     def check(self, left: Size, right: Size, relation: str, mark: str | None = None) -> str:
         """By the difference of the two sizes; "" for a check that always holds."""
         difference = (left - right).substitute(self.defined)
-        if difference.constant == 0 or (relation == "at least" and self.holds(difference)):
+        if difference.constant == 0 or (relation == "at least" and never_negative(difference, self.equal)):
             return ""
         signs = [difference, -difference] if relation == "equal" else [difference]
         return _mix(relation, sorted(self.size(size, mark) for size in signs))
-
-    def holds(self, difference: Size) -> bool:
-        """Whether a size is never below 0, by itself or by what another check says of a symbol."""
-        said = [pair for c in self.graph.checks if c.relation == "equal"
-                for pair in _symbols_said(c.left.substitute(self.defined), c.right.substitute(self.defined))]
-        return any(all(c >= 0 for _, c in size.terms)
-                   for size in (difference, *(_in_terms(difference, symbol, product) for symbol, product in said)))
 
     def axes(self, axes: Iterable[Axis]) -> list[str]:
         return sorted(self.atoms[axis] for axis in axes)
@@ -329,7 +297,7 @@ class _Colouring:
         if isinstance(attrs, Library):
             return attrs.kind, self.nested(_body(attrs)).colour
         if isinstance(attrs, float):
-            return struct.pack("<d", attrs).hex()
+            return struct.pack("<d", attrs if attrs == attrs else math.nan).hex()
         return attrs.__class__.__name__, attrs
 
     def operands(self, node: Node) -> list[tuple[str, object]]:

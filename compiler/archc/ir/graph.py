@@ -303,6 +303,14 @@ def inside(node: Node) -> tuple[Graph, ...]:
     return (node.attrs.body,) if isinstance(node.attrs, Scan) else ()
 
 
+def change_inside(node: Node, change: Callable[[Graph], Graph]) -> Attrs:
+    """The attributes of a node with the graphs in it changed."""
+    attrs = node.attrs
+    if isinstance(attrs, Call):
+        return replace(attrs, body=change(attrs.body), vjp=change(attrs.vjp))
+    return replace(attrs, body=change(attrs.body)) if isinstance(attrs, Scan) else attrs
+
+
 def users(roots: Iterable[Node]) -> dict[Node, list[Node]]:
     """For every node, the nodes that read it (once for each argument place)."""
     found: dict[Node, list[Node]] = {}

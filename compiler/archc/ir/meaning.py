@@ -20,8 +20,6 @@ from archc.syntax.parse import parse_expression
 OPERANDS = ("x", "y", "z")
 _BINARY = {"+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "==": "eq", "!=": "ne", "<": "lt",
            "<=": "le", ">": "gt", ">=": "ge", "and": "and", "or": "or"}
-_FOLDS: dict[str, Callable[..., int]] = {
-    "add": int.__add__, "sub": int.__sub__, "mul": int.__mul__, "maximum": max, "minimum": min}
 _parse = lru_cache(maxsize=None)(parse_expression)
 
 
@@ -47,16 +45,13 @@ class _Builder:
             self.axes(e.axis.name)
             return count_of(self.over)
         if isinstance(e, tree.Unary):
-            x = self.build(e.operand)
-            if e.op == "-" and x.op == "const" and isinstance(x.attrs, int | float):
-                return const(-x.attrs)
-            return apply("neg" if e.op == "-" else "not", x)
+            return apply("neg" if e.op == "-" else "not", self.build(e.operand))
         if isinstance(e, tree.Binary):
             left, right = self.build(e.left), self.build(e.right)
             if e.op == "^":
                 # An int exponent in the table is never negative, so the power is a whole one whether it is known or not.
-                return fold("ipow" if right.type.dtype == "int" else "pow", left, right)
-            return fold(_BINARY[e.op], left, right)
+                return apply("ipow" if right.type.dtype == "int" else "pow", left, right)
+            return apply(_BINARY[e.op], left, right)
         if isinstance(e, tree.Call):
             return self.call(e)
         raise CompilerBug(f"the op table cannot say {e} in {self.text!r}")
@@ -64,7 +59,7 @@ class _Builder:
     def call(self, e: tree.Call) -> Node:
         args = [self.build(argument.value) for argument in e.arguments]
         if isinstance(e.callee, tree.Name):
-            return fold(self.row(e.callee.name, False), *args)
+            return apply(self.row(e.callee.name, False), *args)
         if isinstance(e.callee, tree.Bracketed) and isinstance(e.callee.base, tree.Name):
             over = frozenset().union(*(self.axes(item.axis.name) for item in e.callee.items))
             return reduce(self.row(e.callee.base.name, True), args[0], over)
@@ -80,14 +75,6 @@ class _Builder:
         if name != "k":
             raise CompilerBug(f"{name} is no axis in {self.text!r}")
         return self.over
-
-
-def fold(op: str, *args: Node) -> Node:
-    """An elementwise operation; that of whole constants is done at once."""
-    values = [arg.attrs for arg in args if arg.op == "const" and type(arg.attrs) is int]
-    if op in _FOLDS and len(values) == len(args):
-        return const(_FOLDS[op](*values))
-    return apply(op, *args)
 
 
 def as_float(x: Node) -> Node:

@@ -61,6 +61,7 @@ class Body:
         self.graph, self.layer, self.names, self.axes, self.symbols = graph, layer, names, axes, symbols
         self.outer: Body | None = None  # the block around a loop
         self.lines: list[str] = []
+        self.sized: dict[str, str] = {}  # the axes that statements declare
         self.written: dict[Node, Text] = {}
         self.uses: Counter[Node] = Counter()
         self.results: dict[Node, list[str]] = {}  # of calls with several
@@ -80,8 +81,13 @@ class Body:
             return self.outer.declare(axis)
         if axis not in self.axes:
             self.axes[axis] = self.names.fresh(axis.name)
-            self.lines.append(f"axis {self.axes[axis]} = {self.size(axis.size)}")
+            self.declared(self.axes[axis], axis.size)
         return self.axes[axis]
+
+    def declared(self, name: str, size: Size) -> None:
+        """A statement that declares an axis of a size."""
+        self.sized[name] = self.size(size)
+        self.lines.append(f"axis {name} = {self.sized[name]}")
 
     def over(self, axes: Iterable[Axis]) -> str:
         """Axes in brackets; the whole of `...` where it is among them."""
@@ -158,11 +164,11 @@ class Body:
             # Comparison does not chain, the power binds to the right, all others to the left.
             left, right = (ATOM, ATOM) if binds == 8 else (5, 5) if binds == 4 else (binds, binds + 1)
             a, b = self.promoted(node)
+            if op in ("and", "or") and a.op == "const":
+                a, b = b, a  # one that stands first may decide, and what is not looked at lends no axes
             return f"{self.at(a, left)} {symbol} {self.at(b, right)}", binds
         if op == "neg":
-            inner = self.at(args[0], 8)
-            # A minus before a number makes a negative number, not the negative of one.
-            return (f"-({inner})" if args[0].op == "const" else f"-{inner}"), 7
+            return f"-{self.at(args[0], 8)}", 7
         if op == "not":
             return f"not {self.at(args[0], 4)}", 3
         row = OPS[op]
@@ -302,7 +308,7 @@ def _constant(value: bool | int | float) -> Text:
     if isinstance(value, bool):
         return ("true" if value else "false"), ATOM
     if isinstance(value, float) and math.isnan(value):
-        raise ValueError("nan has no words")
+        return "inf - inf", 5
     return repr(value), ATOM if math.copysign(1, value) > 0 else 7
 
 
@@ -310,9 +316,15 @@ def dropout_of(node: Node) -> tuple[Node, Node] | None:
     """(x, p) of x * draw / (1 - p) where the draw keeps an element with probability 1 - p."""
     if node.op != "div" or node.args[0].op != "mul":
         return None
-    (x, mask), keep = node.args[0].args, node.args[1]
-    attrs = mask.attrs
-    if not isinstance(attrs, Random) or attrs.kind != "bernoulli" or mask.args != (keep,) or keep.op != "sub":
-        return None
-    one, p = keep.args
-    return (x, p) if one.op == "const" and one.attrs == 1.0 and frozenset(attrs.axes) == x.axes else None
+    product, keep = node.args
+    for x, mask in (product.args, product.args[::-1]):
+        draw = mask.attrs
+        if not isinstance(draw, Random) or draw.kind != "bernoulli" or mask.args != (keep,) or frozenset(draw.axes) != x.axes:
+            continue
+        if keep.op == "sub" and keep.args[0] is build.const(1.0):
+            return x, keep.args[1]
+        if keep.op == "const" and isinstance(keep.attrs, float):
+            # The shortest number that gives this one back.
+            numbers = (round(1.0 - keep.attrs, digits) for digits in range(1, 18))
+            return next(((x, build.const(p)) for p in numbers if 1.0 - p == keep.attrs), None)
+    return None

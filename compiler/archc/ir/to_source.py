@@ -52,6 +52,7 @@ class _Layer:
                 self.quotient(d, body)
         above = [f"    {line}" for line in body.lines]
         body.lines.clear()
+        body.sized.clear()
         # What the layer stores stands above `forward`, so its axes are declared first.
         shown = {port: f"{ports[port]}{self.dims(port.layout, body)}{dtype_text(port)}"
                  for port in sorted(ports, key=lambda port: port.role == "input")}
@@ -149,7 +150,7 @@ class _Layer:
         own = [axis for axis in axes_of(self.graph) if axis.size == Size.symbol(d.symbol) and axis not in self.axes]
         axis = next((axis for axis in own if axis.name == d.symbol), own[0] if own else Axis(d.symbol, Size.symbol(d.symbol)))
         name = self.axes[axis] = body.names.fresh(axis.name)
-        body.lines.append(f"axis {name} = {body.size(d.whole // d.part)}")
+        body.declared(name, d.whole // d.part)
         self.symbols[d.symbol] = f"|{name}|"
         self.quotients.append(d)
         self.equal(d.whole, Size.symbol(d.symbol) * d.part, body)
@@ -187,11 +188,9 @@ class _Layer:
             names = []
             for axis in dim:
                 name = body.declare(axis)
-                line = f"axis {name} = "
-                sized = next((text for text in body.lines if text.startswith(line)), None)
-                if sized is not None and name != LEADING:
-                    size = sized.removeprefix(line)
-                    body.lines.remove(sized)
+                size = body.sized.pop(name, None)
+                if size is not None:
+                    body.lines.remove(f"axis {name} = {size}")
                     name = f"{name} = {size}" if len(dim) == 1 else f"{name}={size if size.isalnum() else f'({size})'}"
                 names.append(name)
             whole = self.wholes.get(dim)

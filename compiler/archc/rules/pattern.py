@@ -10,7 +10,6 @@ from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Node
 from archc.ops.table import OPS
-from archc.rules.fold import fold
 
 
 @dataclass(frozen=True)
@@ -87,15 +86,14 @@ def _match_all(patterns: tuple[Pattern, ...], nodes: tuple[Node, ...], bound: Bi
 
 
 def instantiate(pattern: Pattern, bound: Binding) -> Node:
-    """The node that a pattern stands for; what it makes of constants is a constant."""
+    """The node that a pattern stands for."""
     if isinstance(pattern, Any):
         return bound[pattern.name]  # type: ignore[return-value]
     if isinstance(pattern, Literal):
         return build.const(pattern.value)
     args = [instantiate(arg, bound) for arg in pattern.args]
     if pattern.over is None:
-        made = build.apply(pattern.op, *args)
-        return fold(made) or made
+        return build.apply(pattern.op, *args)
     axes: frozenset[Axis] = frozenset().union(*(bound[name] for name in pattern.over))  # type: ignore[arg-type]
     return build.expand(args[0], axes) if pattern.op == "expand" else build.reduce(pattern.op, args[0], axes)
 

@@ -12,15 +12,15 @@ from archc.ir import build
 from archc.ir.graph import Accumulate, Borders, Node, topological
 from archc.ir.graph import node as make
 from archc.ops.table import OPS
-from archc.rules.fold import fold
 from archc.rules.integers import as_node, decide, never_negative, polynomial, remainder
 
 Places = dict[Axis, tuple[Node, Borders]]
 
 
 def constant(node: Node) -> Node | None:
-    """An operation on constants."""
-    return fold(node)
+    """An operation on constants, or another that the builder has a shorter form of."""
+    made = build.apply(node.op, *node.args)
+    return None if made is node else build.expand(made, node.axes)
 
 
 def index_arithmetic(node: Node) -> Node | None:
@@ -87,8 +87,6 @@ def is_inside(index: Node, axis: Axis) -> bool:
 
 def _reading(x: Node, at: Places, fill: Node | None) -> Node:
     """A read, with the fill only if a border still fills."""
-    if not at:
-        return x
     return build.read(x, at, fill if any(border == "fill" for _, border in at.values()) else None)
 
 
@@ -96,9 +94,8 @@ def read_itself(node: Node) -> Node | None:
     """x[k = k] => x"""
     if node.op != "read":
         return None
-    at = places_of(node)
-    kept = {axis: place for axis, place in at.items() if not (place[0].op == "iota" and place[0].attrs == axis)}
-    return None if len(kept) == len(at) else _reading(node.args[0], kept, fill_of(node))
+    made = _reading(node.args[0], places_of(node), fill_of(node))
+    return None if made is node else made
 
 
 def read_inside(node: Node) -> Node | None:

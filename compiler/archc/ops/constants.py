@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from archc.ir import build
-from archc.ir.graph import Node
-from archc.ops.table import OPS
+from archc.ops.table import OPS, DType
 
 Number = float  # or int or bool, which behave as one
 
 LARGEST = 1 << 62  # an int constant beyond this is left for the target to compute
 
 
-def fold(node: Node) -> Node | None:
-    """The constant that an elementwise operation on constants gives; None where it is not known here."""
-    function = FUNCTIONS.get(node.op)
-    if function is None or not node.args or any(arg.op != "const" for arg in node.args):
+def computed(op: str, values: Sequence[Number], dtype: DType) -> Number | None:
+    """What an elementwise operation gives for these values, as a constant of the dtype; None where it is not known here."""
+    function = FUNCTIONS.get(op)
+    if function is None:
         return None
     try:
-        value = function(*(arg.attrs for arg in node.args))
+        value = function(*values)
     except (OverflowError, ValueError, ZeroDivisionError):
         return None
-    dtype = node.type.dtype
     if dtype == "int" and abs(value) > LARGEST:
         return None
     if value != value:
-        value = math.nan  # of all that are not a number, the one
-    made: bool | int | float = bool(value) if dtype == "bool" else int(value) if dtype == "int" else float(value)
-    return build.const(made)
+        return math.nan  # of all that are not a number, the one
+    return bool(value) if dtype == "bool" else int(value) if dtype == "int" else float(value)
 
 
 def _divide(x: float, y: float) -> float:
