@@ -408,6 +408,8 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
     check_dtypes(inputs, bound.arguments, frame, expr.span)
     context.calls.append(expr.span)
     context.layers.append(key)
+    carried = not frame.path and context.registry is not None and not expr.overrides
+    context.carried += carried
     try:
         callee.values.update(bound.arguments)
         callee.values.update(overrides.inside(supplied, bound, owner))
@@ -418,8 +420,10 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
     finally:
         context.calls.pop()
         context.layers.pop()
-    if frame.path or context.registry is None or expr.overrides:
+        context.carried -= carried
+    if not carried:
         return [term for term, _ in left]
+    assert context.registry is not None
     unit = context.registry.unit(instance.of, instance.statics, instance.absent)
     if unit is None:
         raise Stop

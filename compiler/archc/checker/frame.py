@@ -30,6 +30,7 @@ class Stop(Exception):
 INITIALISERS = {
     "normal",
     "uniform",
+    "bernoulli",
     "trunc_normal",
     "kaiming_uniform",
     "kaiming_normal",
@@ -56,6 +57,8 @@ class Context:
     splits: list[SplitSize] = field(default_factory=list)
     updates: dict[str, tuple[Ref, Term]] = field(default_factory=dict)
     penalties: list[tuple[str, Term]] = field(default_factory=list)
+    carried: int = 0  # how many calls around are carried out by a module of their own
+    effects: set[str] = field(default_factory=set)  # paths of updates and penalties that no such module sees to
     names: list[tuple[Term, str]] = field(default_factory=list)
     ports: dict[str, Ref] = field(default_factory=dict)
     frames: dict[str, Frame] = field(default_factory=dict)  # frames of sub-layers, by path
@@ -93,6 +96,11 @@ class Context:
     def in_order(self, axes: Iterable[Axis]) -> Dim:
         """Axes in the order in which they were made."""
         return tuple(sorted(axes, key=lambda axis: (self.made.get(axis, -1), axis.name)))
+
+    def effect(self, path: str) -> None:
+        """Note an update or a penalty."""
+        if not self.carried:
+            self.effects.add(path)
 
     def draw(self) -> int:
         self.draws += 1

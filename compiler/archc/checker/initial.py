@@ -1,4 +1,5 @@
-"""Initialisers: random draws for every element of the param that is being declared, as torch.nn.init has them.
+"""Initialisers: random draws for every element of the param that is being declared, as torch.nn.init has them; and draws in a
+method, along the axes in brackets.
 
 Glorot & Bengio 2010 (xavier), He et al. 2015 (kaiming), LeCun et al. 1998 (lecun), Saxe et al. 2014 (orthogonal),
 Martens 2010 (sparse).
@@ -11,17 +12,21 @@ from collections.abc import Sequence
 from archc.checker import expressions
 from archc.checker.frame import Frame
 from archc.checker.sizes import Size, product
-from archc.checker.terms import apply, as_term, axis_index, const
+from archc.checker.terms import apply, as_term, axis_index, const, expand
 from archc.checker.typed import Draw, Term
-from archc.checker.types import Dim, Type
+from archc.checker.types import Axis, Dim, Type
 from archc.checker.values import SizeVal, chain_size
 from archc.diagnostics import codes
 from archc.syntax import tree
 from archc.syntax.tree import Span
 
+DRAWS = ("normal", "uniform", "bernoulli")
+"""Those that draw every element alike, so that a method may have them."""
+
 ARITY = {
     "normal": (1, 2),
     "uniform": (1, 2),
+    "bernoulli": (1, 1),
     "trunc_normal": (1, 4),
     "kaiming_uniform": (0, 1),
     "kaiming_normal": (0, 1),
@@ -37,14 +42,40 @@ ARITY = {
 
 def draw(name: str, items: Sequence[tree.BracketItem], expr: tree.Call, frame: Frame) -> Term:
     dims = _dims(frame)
-    if dims is None:
+    if dims is None and name not in DRAWS:
         frame.fail(codes.INITIALISER_OUTSIDE, expr.span, name=name)
     low, high = ARITY[name]
     if not low <= len(expr.arguments) <= high:
         expected = str(low) if low == high else f"{low} to {high}"
         frame.fail(codes.WRONG_ARGUMENT_COUNT, expr.span, name=name, expected=expected, found=len(expr.arguments))
     args = [expressions.term(argument.value, frame) for argument in expr.arguments]
-    maker = _Maker(name, items, args, dims, expr.span, frame)
+    if name in DRAWS and (items or dims is None):
+        return _along(name, items, args, dims is not None, expr.span, frame)
+    assert dims is not None
+    return _Maker(name, items, args, dims, expr.span, frame).make()
+
+
+def _along(name: str, items: Sequence[tree.BracketItem], args: list[Term], stored: bool, span: Span, frame: Frame) -> Term:
+    """A draw along the axes in brackets; what is left of one in eval is its mean."""
+    axes: list[Axis] = []
+    for item in items:
+        if item.value is not None or item.border is not None:
+            frame.fail(codes.REDUCTION_ITEM, item.span, name=name)
+        chain = frame.chain(item.axis)
+        if set(chain) & set(axes):
+            frame.fail(codes.AXIS_TWICE, item.span, name=item.axis.name)
+        axes += chain
+    if not items:
+        frame.fail(codes.DRAW_AXES, span, name=name, axes=", ".join(sorted(frame.axis_names())) or "n, c")
+    for arg in args:
+        if extra := arg.type.axes - set(axes):
+            frame.fail(codes.EXTRA_AXES, arg.span, name=name, axes=frame.names_of(extra))
+    maker = _Maker(name, items, args, tuple((axis,) for axis in axes), span, frame)
+    context = frame.context
+    if not stored:
+        context.mode_used = True
+        if not context.training:
+            return expand(maker.mean(), frozenset(axes))
     return maker.make()
 
 
@@ -76,6 +107,8 @@ class _Maker:
                 if len(self.args) == 2:
                     return self.random("uniform", *self.args)
                 return self.uniform(self.args[0])
+            case "bernoulli":
+                return self.random("bernoulli", self.args[0])
             case "trunc_normal":
                 std = self.args[-1] if len(self.args) != 4 else self.args[1]
                 mean = self.args[0] if len(self.args) in (2, 4) else const(0.0, self.span)
@@ -110,6 +143,14 @@ class _Maker:
                     result = self.op("where", centre, result, const(0.0, self.span))
                 return result
 
+    def mean(self) -> Term:
+        """Of one of DRAWS."""
+        if len(self.args) == 1:
+            return self.op("to_float", self.args[0]) if self.name == "bernoulli" else const(0.0, self.span)
+        if self.name == "normal":
+            return self.op("to_float", self.args[0])
+        return self.op("mul", self.op("add", *self.args), const(0.5, self.span))
+
     def op(self, name: str, *args: Term) -> Term:
         return apply(name, args, self.span, self.frame)
 
@@ -118,10 +159,10 @@ class _Maker:
 
     def random(self, kind: str, *args: Term) -> Term:
         for arg in args:
-            if arg.type.axes:
+            if arg.type.axes and kind not in DRAWS:
                 self.frame.fail(codes.FILL_NOT_SCALAR, arg.span, found=self.frame.show(arg.type))
-        serial = self.frame.context.draw()
-        return Draw(kind, args, self.axes, serial, Type("float", frozenset(self.axes)), self.span)
+        context = self.frame.context
+        return Draw(kind, args, self.axes, context.draw(), Type("float", frozenset(self.axes)), self.span, tuple(context.loops))
 
     def uniform(self, bound: Term) -> Term:
         return self.random("uniform", self.op("neg", bound), bound)

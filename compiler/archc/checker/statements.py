@@ -48,6 +48,8 @@ def results_of(fn: tree.Fn, frame: Frame) -> list[Value]:
     if block.returned is None:
         if block.failed:
             raise Stop
+        if not fn.results and frame.context.updates and fn.name.name != "forward":
+            return []  # a method that only stores
         frame.fail(codes.NO_RETURN, fn.name.span, name=fn.name.name)
     expected = max(len(fn.results), 1)
     if len(block.returned) != expected and fn.results:
@@ -122,6 +124,7 @@ def _statement(statement: tree.Statement, frame: Frame, block: Block) -> None:
                 frame.fail(codes.PENALTY_NOT_SCALAR, value.span, found=frame.show(term.type))
             path = f"{frame.path}.{name.name}" if frame.path else name.name
             frame.context.penalties.append((path, term))
+            frame.context.effect(path)
         case tree.Scan():
             scans.scan(statement, frame, block)
         case tree.Store(span=span):
@@ -245,6 +248,7 @@ def _update(name: tree.Ident, value: tree.Expr, frame: Frame) -> None:
     if buffer.path in frame.context.updates:
         frame.fail(codes.ASSIGNED_TWICE, name.span, name=name.name)
     frame.context.updates[buffer.path] = (buffer, expand(term, buffer.type.axes))
+    frame.context.effect(buffer.path)
 
 
 # ------------------------------------------------------------------------------------------ derivatives of one's own

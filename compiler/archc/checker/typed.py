@@ -249,6 +249,7 @@ class Body:
     checks: tuple[EntryCheck, ...]
     splits: tuple[SplitSize, ...]
     names: tuple[tuple[Term, str], ...] = ()  # what the source calls a term
+    effects: frozenset[str] = frozenset()  # paths of the updates and penalties that no sub-layer's module sees to
 
 
 @dataclass(frozen=True)

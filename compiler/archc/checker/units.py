@@ -175,7 +175,7 @@ def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorIn
     terms = [as_term(value, fn.span, frame) for value in statements.results_of(fn, frame)]
     declared = [entry for entry in fn.signature if isinstance(entry, tree.Input)]
     stated = fn.results
-    if not stated:
+    if not stated and terms:
         pointwise = next((entry for entry in declared if entry.dims is None), None)
         if pointwise is None or len(terms) != 1:
             frame.fail(codes.RESULT_NOT_STATED, fn.name.span, name=fn.name.name)
@@ -192,7 +192,8 @@ def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorIn
         warnings.outer_products([*(r.term for r in results), *stored], axes, fn.span, frame)
     solvable(tuple(inputs), fn, frame, root)
     return tuple(inputs), Body(
-        tuple(results), updates, tuple(context.penalties), tuple(context.checks), tuple(context.splits), tuple(context.names)
+        tuple(results), updates, tuple(context.penalties), tuple(context.checks), tuple(context.splits), tuple(context.names),
+        frozenset(context.effects),
     )
 
 

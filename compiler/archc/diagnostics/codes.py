@@ -346,6 +346,10 @@ INITIALISER_OUTSIDE = declare(
     "initialiser-outside", "An initialiser is called outside of a param", title="'{name}' fills a param or buffer",
     here="only to the right of 'param ... =' or 'buffer ... ='",
 )
+DRAW_AXES = declare(
+    "draw-axes", "A draw in a method does not say along which axes", title="'{name}' names no axes to draw along",
+    here="one number, or one for every element?", hint="name them in brackets: {name}[{axes}](...)",
+)
 NO_FAN = declare(
     "no-fan", "An initialiser needs more axes than the param has", title="'{name}' needs a param of two axes or more",
     here="cannot tell the fan-in", hint="name its axes in brackets: {name}[i](...)",

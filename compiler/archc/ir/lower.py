@@ -91,11 +91,11 @@ def _graph(unit: typed.Unit, method: typed.Method, body: typed.Body, inline: boo
     lowering = _Lowering(inline, list(_paths(unit)))
     outputs = tuple(Output(r.name, lowering(r.term), r.layout) for r in body.results)
     own = None if inline else ""
-    stored = [(buffer, term) for buffer, term in body.updates if inline or "." not in buffer.path]
+    stored = [(buffer, term) for buffer, term in body.updates if inline or buffer.path in body.effects]
     for buffer, _ in stored:
         lowering(buffer)  # a port, even where nothing reads it
     updates = tuple(Update(buffer.path, lowering(term)) for buffer, term in stored)
-    penalties = tuple(Output(path, lowering(term), ()) for path, term in body.penalties if inline or "." not in path)
+    penalties = tuple(Output(path, lowering(term), ()) for path, term in body.penalties if inline or path in body.effects)
     inputs = tuple(Port(i.name, i.type, i.layout) for i in method.inputs)
     roots = [*(o.node for o in outputs), *(u.node for u in updates), *(p.node for p in penalties)]
     lowering.name(body.names)

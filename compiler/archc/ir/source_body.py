@@ -23,7 +23,7 @@ _SYMBOLS = {"add": ("+", 5), "sub": ("-", 5), "mul": ("*", 6), "div": ("/", 6), 
 ATOM = 9
 _KEYWORDS = """fn layer forward import search hole space param buffer init axis static if else when training for in repeat as
 scan state yield finally reverse update penalty return grad surrogate none with given like edge reflect wrap by and or not true
-false inf nan dropout range cat eigh sort top_k normal uniform trunc_normal kaiming_uniform kaiming_normal xavier_uniform
+false inf nan dropout range cat eigh sort top_k normal uniform bernoulli trunc_normal kaiming_uniform kaiming_normal xavier_uniform
 xavier_normal lecun_normal orthogonal eye dirac sparse int float bool"""
 _RESERVED = {*_KEYWORDS.split(), *(name for name, _ in LANGUAGE_NAMES)}
 Text = tuple[str, int]  # an expression and how tightly its outermost operator binds
@@ -146,8 +146,10 @@ class Body:
             return self.expand(node)
         if op == "item":
             return self.item(node)
+        if isinstance(attrs, Random) and attrs.kind in ("uniform", "normal", "bernoulli"):
+            return f"{attrs.kind}[{self.over(attrs.axes)}]({', '.join(self.at(arg, 0) for arg in node.args)})", ATOM
         if isinstance(attrs, Random):
-            raise ValueError(f"a draw that is no dropout has no words: random {attrs.kind}")
+            raise ValueError(f"a draw for a param has no words in a method: random {attrs.kind}")
         if isinstance(attrs, Accumulate):
             raise ValueError("`accumulate` has no words: only derivatives have it")
         if (dropped := dropout_of(node)) is not None:

@@ -2,7 +2,7 @@
 
 Names come from the notes. A value has a statement of its own where it is used more than once, has a name, or would make a line
 too long; the rest is written in place. Raises ValueError for a graph that the language has no words for: one with sub-modules
-that are not inlined, with `accumulate` (which only derivatives have), or with draws other than dropout's.
+that are not inlined, with `accumulate` (which only derivatives have), or with draws that only an initialiser makes.
 """
 
 from __future__ import annotations

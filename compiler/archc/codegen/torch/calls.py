@@ -24,7 +24,12 @@ def random(low: Lowering, current: Node) -> Expr:
     order = tuple(sorted(order, key=lambda axis: axis.name != LEADING))
     if not all(arg.is_host for arg in args):
         return _from_tensors(low, current, attrs.kind, args, order)
-    return draw(attrs.kind, _empty(low, order), args, order)
+    return draw(attrs.kind, _empty(low, order), [*args, *_by(low)], order)
+
+
+def _by(low: Lowering) -> list[Expr]:
+    """The generator that the caller may have given; None is torch's own."""
+    return [Expr("keyword", (layout.name("generator"),), ("generator",))] if low.scope.generator else []
 
 
 def draw(kind: str, into: Expr, args: list[Expr], order: Dims) -> Expr:
@@ -55,9 +60,9 @@ def _from_tensors(low: Lowering, current: Node, kind: str, args: list[Expr], ord
     args = [layout.align(low.as_tensor(arg), order) for arg in args]
     if kind == "bernoulli":
         lead = low.lead_shape() if low.native and order and order[0].name == LEADING else None
-        return Expr("function", (layout.expand(args[0], order, low.size, lead),), ("torch.bernoulli",), order, "float")
+        return Expr("function", (layout.expand(args[0], order, low.size, lead), *_by(low)), ("torch.bernoulli",), order, "float")
     if kind in ("uniform", "normal"):
-        unit = draw(kind, _empty(low, order), [literal(0.0), literal(1.0)], order)
+        unit = draw(kind, _empty(low, order), [literal(0.0), literal(1.0), *_by(low)], order)
         scale = args[1] if kind == "normal" else Expr("sub", (args[1], args[0]), (), broadcast((args[1], args[0])), "float")
         scaled = Expr("mul", (unit, scale), (), order, "float")
         return Expr("add", (scaled, args[0]), (), order, "float")
@@ -68,6 +73,9 @@ def dropout(low: Lowering, current: Node) -> Expr:
     x, p = (low.value(arg) for arg in current.args)
     x = layout.squeeze(low.as_tensor(x))
     training = low.scope.training
+    if low.scope.generator is not None:
+        mode = layout.name(training) if training else literal(True)
+        return Expr("function", (x, p, mode, layout.name("generator")), ("_dropout",), x.dims, "float")
     return Expr("dropout", (x, p), (training or "True",), x.dims, "float")
 
 
@@ -77,6 +85,7 @@ def member(low: Lowering, current: Node) -> Expr:
     attrs = current.attrs
     assert isinstance(attrs, Member)
     args = tuple(memory(low, low.value(arg), where) for arg, where in zip(current.args, attrs.layouts, strict=True))
+    args += tuple(_by(low)) if (attrs.path, attrs.method) in low.scope.drawing else ()
     text = names.path(attrs.path) + ("" if attrs.method == "forward" else f".{names.attribute(attrs.method)}")
     wish = attrs.path.split(".")[-1]
     results = [Expr("function", args, (text,), layout.entry_dims(where), type_.dtype)

@@ -12,7 +12,7 @@ from archc.codegen.torch.calls import draw
 from archc.codegen.torch.form import Assign, Do, Expr, Function, Raise, Statement, verify
 from archc.codegen.torch.layout import literal, name
 from archc.codegen.torch.lower import Lowering, Scope
-from archc.codegen.torch.methods import Registry, method, shape
+from archc.codegen.torch.methods import Registry, draws, method, shape
 from archc.codegen.torch.names import Names
 from archc.codegen.torch.prepare import prepared
 from archc.ir import entry
@@ -79,9 +79,23 @@ class ClassWriter:
             yield reset
         numbers = {number: f"self.{names.attribute(number)}" for number in self.sizes}
         for found in self.module.methods:
-            yield printer.function(method(found, numbers, self.known, self.registry), "    ")
+            yield printer.function(method(found, numbers, self.known, self.registry, self.drawing(self.module)), "    ")
         if extra := self.extra_repr():
             yield extra
+
+    def drawing(self, module: Module) -> frozenset[tuple[str, str]]:
+        """The methods of sub-modules that draw, by path."""
+        found: set[tuple[str, str]] = set()
+        for child in module.children:
+            for position, key in enumerate(child.modules):
+                inner = self.package.modules[key]
+                if key not in self.registry.drawing:
+                    below = self.drawing(inner)
+                    self.registry.drawing[key] = frozenset(
+                        m.name for m in inner.methods if draws(m.train, below) or draws(m.eval, below))
+                path = f"{child.name}.{position}" if child.is_list else child.name
+                found |= {(path, name) for name in self.registry.drawing[key]}
+        return frozenset(found)
 
     # -- the constructor -----------------------------------------------------------------------------------------
     def constructor(self) -> list[str]:

@@ -31,6 +31,13 @@ def _batch_norm(
     y, mean, inverse = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
     return y, mean.detach(), inverse.detach() ** -2 - eps
 ''',
+    "_dropout": '''\
+def _dropout(x: Tensor, p: float, training: bool, generator: torch.Generator | None) -> Tensor:
+    """F.dropout, which draws the same; by the caller's generator where one is given."""
+    if generator is None or not training:
+        return F.dropout(x, p, training)
+    return x * torch.empty_like(x).bernoulli_(1 - p, generator=generator) / (1 - p)
+''',
     "_solve": '''\
 def _solve(a: Tensor, b: Tensor) -> Tensor:
     """x with a @ x == b. torch.linalg has no half types: they are solved in float32."""

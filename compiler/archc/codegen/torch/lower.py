@@ -41,6 +41,8 @@ class Scope:
     symbols: dict[str, str] = field(default_factory=dict)  # size symbols that are used, and their local names
     lead: str | None = None  # the name of the leading dimensions' sizes, if they are used
     size: Callable[[Size], Expr] | None = None  # how sizes are written, if not by their symbols
+    generator: str | None = None  # the generator that the caller may give
+    drawing: frozenset[tuple[str, str]] = frozenset()  # (path, method) of sub-modules that take one
     constructing: bool = False  # numbers stay numbers: nothing of size 0 is divided by that matters
 
 

@@ -13,7 +13,7 @@ from archc.codegen.torch.layout import name
 from archc.codegen.torch.lower import Custom, Lowering, NeedsFlat, Scope
 from archc.codegen.torch.names import Names
 from archc.codegen.torch.prepare import prepared
-from archc.ir.graph import Call, Graph, Library, Node, Port, rewrite, topological
+from archc.ir.graph import Call, Graph, Library, Member, Node, Port, Scan, rewrite, topological
 from archc.ir.module import Method
 
 
@@ -24,6 +24,7 @@ class Registry:
     made: dict[tuple[Call, bool], Custom] = field(default_factory=dict)
     written: list[list[Function | str]] = field(default_factory=list)
     names: Names = field(default_factory=Names)
+    drawing: dict[str, frozenset[str]] = field(default_factory=dict)  # the methods of a module that draw, by its key
 
     def __call__(self, call: Call, native: bool) -> Custom:
         key = (call, native)
@@ -44,8 +45,20 @@ def native_first(build: Callable[[bool], Function]) -> Function:
 
 
 # ------------------------------------------------------------------------------------------------------ methods
-def method(found: Method, numbers: Mapping[str, str], known: Iterable[str], registry: Registry) -> Function:
-    """A method of a class. `numbers` says how the constructor's sizes are written, `known` which sizes it has checked."""
+def draws(graph: Graph, drawing: frozenset[tuple[str, str]]) -> bool:
+    """Whether a graph draws, itself or by a sub-module's method of `drawing`. A fn with a derivative of its own is apart."""
+    return any(
+        current.op == "random"
+        or (isinstance(current.attrs, Member) and (current.attrs.path, current.attrs.method) in drawing)
+        or (isinstance(current.attrs, Scan) and draws(current.attrs.body, drawing))
+        for current in topological(graph.roots)
+    )
+
+
+def method(found: Method, numbers: Mapping[str, str], known: Iterable[str], registry: Registry,
+           drawing: frozenset[tuple[str, str]] = frozenset()) -> Function:
+    """A method of a class. `numbers` says how the constructor's sizes are written, `known` which sizes it has checked, `drawing`
+    which methods of sub-modules take a generator."""
     train = prepared(found.train)
     other = train if found.eval is found.train else prepared(found.eval)
     by_mode: str | None = None
@@ -53,7 +66,7 @@ def method(found: Method, numbers: Mapping[str, str], known: Iterable[str], regi
         other = train
     elif train is not other and _same(_without_dropout(train), other):
         other, by_mode = train, "self.training"
-    return native_first(lambda native: _method(found, train, other, by_mode, numbers, tuple(known), registry, native))
+    return native_first(lambda native: _method(found, train, other, by_mode, numbers, tuple(known), registry, native, drawing))
 
 
 def function(graph: Graph, title: str, registry: Registry) -> Function:
@@ -98,13 +111,14 @@ def _without_dropout(graph: Graph) -> Graph:
 
 
 def _method(found: Method, train: Graph, other: Graph, by_mode: str | None, numbers: Mapping[str, str], known: Sequence[str],
-            registry: Registry, native: bool) -> Function:
+            registry: Registry, native: bool, drawing: frozenset[tuple[str, str]]) -> Function:
     ports = {port.name: port for graph in (train, other) for port in graph.inputs}
     inputs = [port for port in train.inputs if port.role == "input"]
     written = {port.name: names.argument(port.name) for port in inputs}
     scope = Scope(
         {text: written[text] if text in written else names.path(text) for text in ports},
         numbers, Names(written.values()), registry, by_mode,
+        generator="generator" if draws(found.train, drawing) or draws(found.eval, drawing) else None, drawing=drawing,
     )
     base = scope.names
     bodies = []
@@ -116,6 +130,8 @@ def _method(found: Method, train: Graph, other: Graph, by_mode: str | None, numb
     body = bodies[0] if len(bodies) == 1 else [Branch(name("self.training"), tuple(bodies[0])), *bodies[1]]
     arguments = [("self", "", None), *((written[port.name], *_annotation(found, port)) for port in inputs)]
     arguments.sort(key=lambda argument: argument[2] is not None)
+    if scope.generator:
+        arguments += [("*", "", None), ("generator", "torch.Generator | None", "None")]
     title = "forward" if found.name == "forward" else names.attribute(found.name)
     outputs = train.outputs
     result = "Tensor" if len(outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(outputs))}]" if outputs else "None"
