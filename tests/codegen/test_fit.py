@@ -89,7 +89,8 @@ def test_what_a_layer_with_supplied_params_stores_is_kept() -> None:
 
 def test_a_forward_returns_something() -> None:
     assert codes("layer L() { buffer b[] = 0\n forward(x[n]) { update b = sum[n](x) } }") == ["no-return"]
-    assert codes("layer L() { buffer b[] = 0\n forward(x[n]) -> like x { return x * b }\n fn f(x[n]) { y = x } }") == ["no-return"]
+    layer = "layer L() { buffer b[] = 0\n forward(x[n]) -> like x { return x * b }\n fn f(x[n]) { y = x } }"
+    assert codes(layer) == ["no-return"]
 
 
 @pytest.mark.parametrize("training", [True, False])

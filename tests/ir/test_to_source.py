@@ -133,8 +133,8 @@ def test_checks_of_sizes_are_kept() -> None:
       %0 = accumulate %x[n = 0 edge] keep [] : float[n]
       return r[n] = %0""", "`accumulate` has no words"),
     ("""graph f(x: float[n])
-      %0 = random normal[n] #0 0.0, 1.0 : float[n]
-      return r[n] = %0""", "a draw that is no dropout"),
+      %0 = random trunc_normal[n] #0 0.0, 1.0, -2.0, 2.0 : float[n]
+      return r[n] = %0""", "a draw for a param"),
     ("""graph f(x: float[n])
       %0 = member a forward #0 (%x [n]) -> (float[n]) : float
       %1 = item 0 %0 : float[n]

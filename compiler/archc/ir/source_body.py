@@ -23,8 +23,8 @@ _SYMBOLS = {"add": ("+", 5), "sub": ("-", 5), "mul": ("*", 6), "div": ("/", 6), 
 ATOM = 9
 _KEYWORDS = """fn layer forward import search hole space param buffer init axis static if else when training for in repeat as
 scan state yield finally reverse update penalty return grad surrogate none with given like edge reflect wrap by and or not true
-false inf nan dropout range cat eigh sort top_k normal uniform bernoulli trunc_normal kaiming_uniform kaiming_normal xavier_uniform
-xavier_normal lecun_normal orthogonal eye dirac sparse int float bool"""
+false inf nan dropout range cat eigh sort top_k normal uniform bernoulli trunc_normal kaiming_uniform kaiming_normal
+xavier_uniform xavier_normal lecun_normal orthogonal eye dirac sparse int float bool"""
 _RESERVED = {*_KEYWORDS.split(), *(name for name, _ in LANGUAGE_NAMES)}
 Text = tuple[str, int]  # an expression and how tightly its outermost operator binds
 
