@@ -12,18 +12,19 @@ from archc.passes.gather import GATHER
 from archc.passes.gradient import GRADIENT, JVP
 from archc.passes.hoist import HOIST
 from archc.passes.simplify import SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE
+from archc.passes.trim import TRIM
 
 # Graph to graph, before any target: what the value is, in the least work.
-INFERENCE: tuple[Pass, ...] = (SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+INFERENCE: tuple[Pass, ...] = (SIMPLIFY, TRIM, DISTRIBUTE, HOIST, SIMPLIFY)
 
 # The gradient of the value: taken of the simplified graph, then simplified like it.
-TRAINING: tuple[Pass, ...] = (*INFERENCE, GRADIENT, SIMPLIFY, GATHER, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+TRAINING: tuple[Pass, ...] = (*INFERENCE, GRADIENT, TRIM, SIMPLIFY, GATHER, SIMPLIFY, TRIM, DISTRIBUTE, HOIST, SIMPLIFY)
 
 # The gradient of the gradient: the same again.
-SECOND_ORDER: tuple[Pass, ...] = (*TRAINING, GRADIENT, SIMPLIFY, GATHER, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+SECOND_ORDER: tuple[Pass, ...] = (*TRAINING, GRADIENT, TRIM, SIMPLIFY, GATHER, SIMPLIFY, TRIM, DISTRIBUTE, HOIST, SIMPLIFY)
 
 # The forward derivative beside the value.
-FORWARD: tuple[Pass, ...] = (*INFERENCE, JVP, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+FORWARD: tuple[Pass, ...] = (*INFERENCE, JVP, TRIM, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
 
 # For a target: what is simplest, then what the target's library does whole.
 TORCH: tuple[Pass, ...] = (*INFERENCE, *PREPARE)
@@ -37,7 +38,7 @@ MODES: dict[str, tuple[Pass, ...]] = {
 
 PASSES: dict[str, Pass] = {
     current.name: current
-    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, DISTRIBUTE, HOIST, GRADIENT, JVP, GATHER, *PREPARE)
+    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, TRIM, DISTRIBUTE, HOIST, GRADIENT, JVP, GATHER, *PREPARE)
 }
 """Every pass by name: what `archc ir --list` shows and `--after`, `--run` take."""
 

@@ -165,6 +165,20 @@ def test_gradients_cost_what_torch_counts(layer: str) -> None:
     assert found.work.flops.constant is not None and found.work.flops.constant > found.products.constant
 
 
+def test_gradients_of_a_loop() -> None:
+    """The loop's product is done again in the backward loop, and each step has one for the state before it, the first too."""
+    from archc import pipelines
+    from archc.passes import base
+
+    i, h, n, t = 3, 4, 2, 5
+    case = Case.of("LSTM", f"i={i}, h={h}")
+    found = figures.gradients(base.run(api.graph("std.recurrent", "LSTM"), pipelines.TRAINING), case.report())
+    with FlopCounterMode(display=False) as counter:
+        case.kind(**case.arguments)(torch.randn(n, t, i, requires_grad=True)).sum().backward()
+    step = 2 * n * 4 * h * h
+    assert found.products.constant == counter.get_total_flops() + t * step + step
+
+
 def test_saved_as_polynomials() -> None:
     case = Case.of("Linear", "i=8, o=3")
     report = figures.analyse(case.package, case.key, {})

@@ -33,8 +33,7 @@ AXES = {"x": "..., t, c", "dt": "..., t, c", "a": "c, s", "b": "..., t, s", "rea
         "start": "..., c, s"}
 
 
-@cache
-def module(name: str) -> nn.Module:
+def source(name: str) -> str:
     """A layer that only calls the function."""
     _, names = CASES[name]
     layout = dict(AXES if name == "selective_scan" else LAYOUT)
@@ -45,13 +44,18 @@ def module(name: str) -> nn.Module:
     inputs = ", ".join(f"{key}[{layout[key]}]" for key in names.split())
     out = layout["start"]
     y = "..., t, c" if name == "selective_scan" else "..., t, v"
-    made: nn.Module = api.load_text(f"""
+    return f"""
         import std.recurrent
         layer Fn() {{
             forward({inputs}) -> (y[{y}], last[{out}]) {{
                 y, last = {name}({", ".join(names.split())})
             }}
-        }}""", "recurrent.arch").Fn()
+        }}"""
+
+
+@cache
+def module(name: str) -> nn.Module:
+    made: nn.Module = api.load_text(source(name), "recurrent.arch").Fn()
     return made
 
 

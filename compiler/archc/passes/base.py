@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 
 from archc.diagnostics.model import CompilerBug
-from archc.ir.graph import Call, Graph, node, rewrite, topological
+from archc.ir.graph import Call, Graph, Scan, node, rewrite, topological
 from archc.ir.verify import verify as verify_graph
 from archc.rules.keeps import Keeps
 
@@ -41,15 +41,21 @@ Oracle = Callable[[Graph, Graph], str | None]
 """Evaluates two graphs and says in a sentence how they differ; None where they agree."""
 
 
-def also_in_calls(transform: Callable[[Graph], Graph]) -> Callable[[Graph], Graph]:
-    """The transformation, applied to the bodies and derivatives of calls as well."""
+def also_inside(transform: Callable[[Graph], Graph]) -> Callable[[Graph], Graph]:
+    """The transformation, applied to the bodies of loops and to the bodies and derivatives of calls as well. It must keep the
+    type of every output, which is that of a result outside."""
 
     @wraps(transform)
     def deep(graph: Graph) -> Graph:
-        calls = dict.fromkeys(n.attrs for n in topological(graph.roots) if isinstance(n.attrs, Call))
-        if calls:
-            new = {call: replace(call, body=deep(call.body), vjp=deep(call.vjp)) for call in calls}
-            graph = rewrite(graph, lambda n: node(n.op, n.args, new[n.attrs], n.type) if isinstance(n.attrs, Call) else None)
+        new: dict[Call | Scan, Call | Scan] = {}
+        for attrs in dict.fromkeys(n.attrs for n in topological(graph.roots)):
+            if isinstance(attrs, Call):
+                new[attrs] = replace(attrs, body=deep(attrs.body), vjp=deep(attrs.vjp))
+            elif isinstance(attrs, Scan):
+                new[attrs] = replace(attrs, body=deep(attrs.body))
+        if new:
+            carrying = Call | Scan
+            graph = rewrite(graph, lambda n: node(n.op, n.args, new[n.attrs], n.type) if isinstance(n.attrs, carrying) else None)
         return transform(graph)
 
     return deep

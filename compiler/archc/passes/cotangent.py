@@ -32,6 +32,9 @@ class Facts:
     def __init__(self) -> None:
         self._known: dict[Node, tuple[bool, bool]] = {}
 
+    def know(self, node: Node, facts: tuple[bool, bool]) -> None:
+        self._known[node] = facts
+
     def of(self, node: Node) -> tuple[bool, bool]:
         """(tame, fixed): made by tame operations alone; the same for all inputs."""
         stack = [node]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Graph, Node, rewrite
-from archc.passes.base import Keeps, Pass, also_in_calls
+from archc.passes.base import Keeps, Pass, also_inside
 from archc.passes.products import Product, product, terms, total
 
 
@@ -44,7 +44,7 @@ def _leaves(part: Node) -> list[Node]:
     return [factor for factor, _ in product(part).factors]
 
 
-@also_in_calls
+@also_inside
 def run(graph: Graph) -> Graph:
     return rewrite(graph, distribute)
 

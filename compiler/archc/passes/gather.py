@@ -13,7 +13,7 @@ from archc.checker.sizes import Size
 from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Accumulate, Graph, Node, rewrite
-from archc.passes.base import Keeps, Pass, also_in_calls
+from archc.passes.base import Keeps, Pass, also_inside
 from archc.rules.integers import as_node, index_of, polynomial, split
 from archc.rules.structure import Places, places_of
 
@@ -144,7 +144,7 @@ def pushed(v: Node, at: Places) -> Node:
     return result
 
 
-@also_in_calls
+@also_inside
 def run(graph: Graph) -> Graph:
     return rewrite(graph, gather)
 

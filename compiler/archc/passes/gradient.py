@@ -9,12 +9,12 @@ from archc.checker.types import Type, flat
 from archc.diagnostics.codes import NO_DERIVATIVE
 from archc.diagnostics.model import Problem, UserError
 from archc.ir import build
-from archc.ir.graph import Call, Graph, Node, Output, Port, node, topological
+from archc.ir.graph import Call, Graph, Node, Output, Port, Scan, node, topological
 from archc.passes.base import Keeps, Pass
 from archc.passes.cotangent import Cotangent, sum_over
 from archc.passes.forms.call import TANGENT, inline
-from archc.passes.forms.common import ZERO, NotLinear, Run
-from archc.passes.linearise import differentiable, fixed_draws, fresh_name, linearise, results, tangents
+from archc.passes.forms.common import ZERO, NotLinear, Run, fresh_name
+from archc.passes.linearise import differentiable, linearise, ready, results, tangents
 from archc.passes.transpose import depends, transpose
 
 
@@ -26,7 +26,7 @@ def gradient(graph: Graph, wrt: Iterable[str] | None = None) -> Graph:
     axes of its layout, along which it is the same. Raises UserError where a derivative is asked for that does not exist.
     """
     chosen = differentiable(graph, wrt)
-    graph = fixed_draws(graph, [port.node for port in chosen])
+    graph = ready(graph, [port.node for port in chosen])
     outputs = results(graph)
     taken = {port.name for port in graph.inputs}
     ports = tuple(
@@ -66,29 +66,35 @@ def jvp(graph: Graph, wrt: Iterable[str] | None = None) -> Graph:
     """Forward mode: the graph with an input `t_<name>` for each chosen input and, after its outputs, an output `t_<name>` for
     each float output and penalty. Raises UserError as `gradient` does, and for a fn whose own derivative has no forward form."""
     whole, _ = linearise(graph, wrt)
-    forward: dict[Call, Graph] = {}
+    return _with_own(whole, {})
+
+
+def _with_own(graph: Graph, forward: dict[Call, Graph]) -> Graph:
+    """The graph with the forward derivatives of calls in place of their tangents, in loops too. `forward` remembers them."""
     results_of: dict[Node, tuple[Node, ...]] = {}
     new: dict[Node, Node] = {}
-    for current in topological(whole.roots):
-        if current.op == TANGENT:
-            call: Call = current.attrs  # type: ignore[assignment]
-            if call not in forward:
-                forward[call] = _forward(call, graph, current)
-            results_of[current] = inline(forward[call], tuple(new[arg] for arg in current.args))
+    for current in topological(graph.roots):
+        args, attrs = tuple(new[arg] for arg in current.args), current.attrs
+        if isinstance(attrs, Call) and current.op == TANGENT:
+            if attrs not in forward:
+                forward[attrs] = _forward(attrs, graph, current)
+            results_of[current] = inline(forward[attrs], args)
             new[current] = current
         elif current.op == "item" and current.args[0] in results_of:
-            index: int = current.attrs  # type: ignore[assignment]
-            new[current] = build.expand(results_of[current.args[0]][index], current.axes)
+            new[current] = build.expand(results_of[current.args[0]][attrs], current.axes)  # type: ignore[index]
+        elif isinstance(attrs, Scan):
+            body = _with_own(attrs.body, forward)
+            new[current] = node(current.op, args, replace(attrs, body=body), current.type)
         else:
-            args = tuple(new[arg] for arg in current.args)
-            new[current] = current if args == current.args else node(current.op, args, current.attrs, current.type)
-    return whole.with_roots(new[root] for root in whole.roots)
+            new[current] = current if args == current.args else node(current.op, args, attrs, current.type)
+    return graph.with_roots(new[root] for root in graph.roots)
 
 
 def _forward(call: Call, graph: Graph, at: Node) -> Graph:
     """The tangents of a call's results, for its inputs and their tangents: the transpose of its vjp in the cotangents."""
-    vjp, count = call.vjp, len(call.body.inputs)
-    cotangents = vjp.inputs[count:]
+    count = len(call.body.inputs)
+    cotangents = call.vjp.inputs[count:]
+    vjp = ready(call.vjp, (port.node for port in cotangents))
     run = Run(vjp)
     taken = {port.name for port in vjp.inputs}
     seeds = {port.node: node("input", (), fresh_name(f"t_{port.name}", taken), port.type) for port in cotangents}

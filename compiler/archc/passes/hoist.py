@@ -9,7 +9,7 @@ from __future__ import annotations
 from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Graph, Node, rewrite
-from archc.passes.base import Keeps, Pass, also_in_calls
+from archc.passes.base import Keeps, Pass, also_inside
 from archc.passes.products import Product, product
 
 
@@ -62,7 +62,7 @@ def _is_zero(node: Node) -> bool:
     return node.op == "const" and node.attrs == 0 and node.type.dtype != "bool"
 
 
-@also_in_calls
+@also_inside
 def run(graph: Graph) -> Graph:
     return rewrite(graph, hoist)
 

@@ -6,18 +6,18 @@ differentiated through its meaning. No recursion: a graph may be as deep as it l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from archc.diagnostics.codes import NOT_SUPPORTED
-from archc.diagnostics.model import CompilerBug, Limit, Problem
+from archc.diagnostics.model import CompilerBug
 from archc.ir import build
-from archc.ir.graph import Graph, Node, Output, Port, node, topological
+from archc.ir.graph import Graph, Node, Output, Port, carry, node, topological
 from archc.ir.meaning import meaning
 from archc.ops.table import OPS
 from archc.passes.forms import form_of
-from archc.passes.forms.common import Run
+from archc.passes.forms.common import Run, fresh_name
 from archc.passes.forms.random import reparameterised
+from archc.passes.forms.scan import saving
 
 
 def tangents(roots: Iterable[Node], seeds: Mapping[Node, Node], run: Run) -> dict[Node, Node | None]:
@@ -34,7 +34,9 @@ def tangents(roots: Iterable[Node], seeds: Mapping[Node, Node], run: Run) -> dic
 
 def _tangent(current: Node, found: dict[Node, Node | None], run: Run) -> Node | None:
     moved = tuple(found[arg] for arg in current.args)
-    if all(part is None for part in moved) or (current.type.dtype not in ("float", "complex") and current.op != "call"):
+    if all(part is None for part in moved):
+        return None
+    if current.type.dtype not in ("float", "complex") and current.op not in ("call", "scan"):
         return None
     if by_meaning(current.op):
         inside = meaning(current)
@@ -44,9 +46,6 @@ def _tangent(current: Node, found: dict[Node, Node | None], run: Run) -> Node | 
                 found[inner] = _tangent(inner, found, run)
         return found[inside]
     form = form_of(current.op)
-    if form is None and current.op == "scan":
-        what = "the derivative of a scan as a graph (its torch module has one)"
-        raise Limit([Problem(NOT_SUPPORTED, run.graph.notes.spans.get(current), {"what": what})])
     if form is None:
         raise CompilerBug(f"there is no derivative of '{current.op}'")
     return form.tangent(current, moved, run)
@@ -58,8 +57,9 @@ def by_meaning(op: str) -> bool:
     return row is not None and row.form != "elementwise" and row.value is not None and row.jvp is None
 
 
-def fixed_draws(graph: Graph, wrt: Iterable[Node]) -> Graph:
-    """Draws whose parameters depend on the chosen inputs, written as a fixed draw that is moved and scaled."""
+def ready(graph: Graph, wrt: Iterable[Node]) -> Graph:
+    """The graph as `tangents` takes it. Of what depends on the chosen inputs, a draw is written as a fixed draw that is moved and
+    scaled, and a loop also gives what its states were at the start of each step."""
     moving = set(wrt)
     new: dict[Node, Node] = {}
     for current in topological(graph.roots):
@@ -67,9 +67,13 @@ def fixed_draws(graph: Graph, wrt: Iterable[Node]) -> Graph:
             moving.add(current)
         args = tuple(new[arg] for arg in current.args)
         rebuilt = current if args == current.args else node(current.op, args, current.attrs, current.type)
-        fixed = reparameterised(rebuilt) if current.op == "random" and current in moving else None
-        new[current] = rebuilt if fixed is None else fixed
-    return graph.with_roots(new[root] for root in graph.roots)
+        if current in moving and current.op in _READY:
+            rebuilt = _READY[current.op](rebuilt)
+        new[current] = rebuilt
+    return graph.with_roots((new[root] for root in graph.roots), carry(graph.notes, new))
+
+
+_READY: dict[str, Callable[[Node], Node]] = {"random": reparameterised, "scan": saving}
 
 
 def differentiable(graph: Graph, wrt: Iterable[str] | None) -> tuple[Port, ...]:
@@ -85,18 +89,11 @@ def results(graph: Graph) -> tuple[Output, ...]:
     return tuple(output for output in (*graph.outputs, *graph.penalties) if output.node.type.dtype in ("float", "complex"))
 
 
-def fresh_name(stem: str, taken: set[str]) -> str:
-    """A port name that is not taken yet, and now is."""
-    name = next(name for i in range(1, len(taken) + 2) if (name := stem if i == 1 else f"{stem}_{i}") not in taken)
-    taken.add(name)
-    return name
-
-
 def linearise(graph: Graph, wrt: Iterable[str] | None = None) -> tuple[Graph, tuple[str, ...]]:
     """The graph with an input `t_<name>` beside each chosen input and an output `t_<name>` beside each float output, linear in
     the former; and the names of the new inputs. Own derivatives are still calls (`forms.call.TANGENT`): see `jvp`."""
     chosen = differentiable(graph, wrt)
-    graph = fixed_draws(graph, [port.node for port in chosen])
+    graph = ready(graph, [port.node for port in chosen])
     taken = {port.name for port in graph.inputs}
     ports = tuple(replace(port, name=fresh_name(f"t_{port.name}", taken), role="input") for port in chosen)
     seeds = {port.node: moving.node for port, moving in zip(chosen, ports, strict=True)}

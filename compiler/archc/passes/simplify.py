@@ -14,7 +14,7 @@ from functools import cache
 from archc.ir import build
 from archc.ir.graph import Graph, Node, Notes, carry, node, topological
 from archc.ops.table import OPS
-from archc.passes.base import Keeps, Pass, also_in_calls
+from archc.passes.base import Keeps, Pass, also_inside
 from archc.rules.pattern import heads, instantiate, match, may_match
 from archc.rules.read import Rule, rules
 from archc.rules.structure import rewrites
@@ -120,8 +120,8 @@ def _converted(result: Node, current: Node) -> Node:
     raise TypeError(f"a rule made {result.type} of {current.type}")
 
 
-SIMPLIFY = Pass("simplify", "apply the algebraic rules until none applies", also_in_calls(simplify), Keeps.UP_TO_REASSOCIATION)
+SIMPLIFY = Pass("simplify", "apply the algebraic rules until none applies", also_inside(simplify), Keeps.UP_TO_REASSOCIATION)
 SIMPLIFY_EXACTLY = Pass("simplify-exactly", "apply the rules that keep every bit",
-                        also_in_calls(lambda graph: simplify(graph, (Keeps.EXACT,))))
+                        also_inside(lambda graph: simplify(graph, (Keeps.EXACT,))))
 SIMPLIFY_FINITE = Pass("simplify-finite", "apply all rules, as if nothing were infinite or nan",
-                       also_in_calls(lambda graph: simplify(graph, Keeps)), Keeps.ON_FINITE_INPUTS)
+                       also_inside(lambda graph: simplify(graph, Keeps)), Keeps.ON_FINITE_INPUTS)

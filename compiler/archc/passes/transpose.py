@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from archc.diagnostics.model import CompilerBug
 from archc.ir.graph import Node, topological
 from archc.passes.cotangent import Cotangent, total
-from archc.passes.forms import call, form_of
+from archc.passes.forms import SEVERAL, form_of
 from archc.passes.forms.common import Run
 
 
@@ -28,12 +28,12 @@ def transpose(roots: Iterable[tuple[Node, Cotangent]], seeds: Iterable[Node], ru
     for current in reversed(order):
         if current in seeds or current not in linear:
             continue
-        if current.op == call.TANGENT and current in items:
-            parts = call.pulled(current, linear.__contains__, items.pop(current))
+        if current in items:
+            parts = SEVERAL[current.op].pulled(current, linear.__contains__, items.pop(current), run)
         elif current in came:
             ct = total(came.pop(current))
             run.pulls(current, ct.raw)
-            if current.op == "item" and current.args[0].op == call.TANGENT:
+            if current.op == "item" and current.args[0].op in SEVERAL:
                 items.setdefault(current.args[0], {})[current.attrs] = ct  # type: ignore[index]
                 continue
             form = form_of(current.op)

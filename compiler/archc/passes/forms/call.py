@@ -1,4 +1,4 @@
-"""A fn with a derivative of its own. Its vjp, as its author wrote it, serves both ways.
+"""A fn with a derivative of its own, and what is an item of several results. The vjp, as its author wrote it, serves both ways.
 
 While linearising, the call's tangent is a node of the operation `call tangent` (args: the call's, then the tangents of the inputs
 in `wrt`), with `item` nodes for its results. Transposing puts the author's vjp in its place. Where a forward derivative is asked
@@ -22,6 +22,8 @@ TANGENT = "call tangent"
 def tangent(current: Node, tangents: Sequence[Node | None], run: Run) -> Node | None:
     if current.op == "item":
         moved = tangents[0]
+        if current.args[0] in run.results:
+            return run.results[current.args[0]][current.attrs]  # type: ignore[index]
         return moved if moved is None else build.item(moved, current.attrs, current.type)  # type: ignore[arg-type]
     call: Call = current.attrs  # type: ignore[assignment]
     given = dict(zip((port.name for port in call.body.inputs), zip(call.body.inputs, tangents, strict=True), strict=True))
@@ -37,13 +39,11 @@ def tangent(current: Node, tangents: Sequence[Node | None], run: Run) -> Node | 
 
 
 def transpose(current: Node, linear: Callable[[Node], bool], ct: Cotangent, run: Run) -> Parts:
-    """Of an `item`: handed on to the call, which `pulled` then answers for all of its items together."""
-    if current.op != "item" or current.args[0].op != TANGENT:
-        raise NotLinear(current)
-    yield current.args[0], ct
+    """Of what has several results `pulled` answers for all of its items together."""
+    raise NotLinear(current)
 
 
-def pulled(current: Node, linear: Callable[[Node], bool], cts: Mapping[int, Cotangent]) -> Parts:
+def pulled(current: Node, linear: Callable[[Node], bool], cts: Mapping[int, Cotangent], run: Run) -> Parts:
     """The transpose of a call's tangent: the author's vjp, of the call's inputs and the cotangents of its results."""
     call: Call = current.attrs  # type: ignore[assignment]
     count = len(call.body.inputs)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from archc.checker.types import LEADING, Axis
 from archc.ir import build
-from archc.ir.graph import Graph, Node, Notes, topological
+from archc.ir.graph import Graph, Node, Notes, inside, topological
+from archc.ir.text import axes_of
 from archc.passes.cotangent import Cotangent, Facts
 
 ZERO = build.const(0.0)
@@ -16,17 +17,18 @@ Parts = Iterator[tuple[Node, Cotangent]]
 
 
 class Run:
-    """One derivative being taken of one graph."""
+    """One derivative being taken of one graph; of the body of a loop, `around` is the run of the graph around it."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, around: Run | None = None) -> None:
         self.graph = graph
         self.facts = Facts()
         self.spans = dict(graph.notes.spans)
         self.names = dict(graph.notes.names)
+        self.results: dict[Node, tuple[Node | None, ...]] = {}  # of a loop: the tangent of each of its results
         self._moved: dict[Node, Node] = {}
-        self._taken = {axis.name for node in topological(graph.roots) for axis in node.axes}
-        self._taken |= {axis.name for port in graph.inputs for axis in port.type.axes}
-        self._twins: dict[Axis, Axis] = {}
+        # Bodies speak of the same axes as the graph around them.
+        self._taken: set[str] = around._taken if around else _axis_names(graph)
+        self._twins: dict[Axis, Axis] = around._twins if around else {}
 
     def moves(self, node: Node, tangent: Node) -> None:
         """Notes that a tangent is that of a node, whose name and place its cotangent takes."""
@@ -60,9 +62,28 @@ class Run:
         return self._twins[axis]
 
 
+def fresh_name(stem: str, taken: set[str]) -> str:
+    """A port name that is not taken yet, and now is."""
+    name = next(name for i in range(1, len(taken) + 2) if (name := stem if i == 1 else f"{stem}_{i}") not in taken)
+    taken.add(name)
+    return name
+
+
+def _axis_names(graph: Graph) -> set[str]:
+    """The names of all axes, of the graphs inside too."""
+    found = {axis.name for axis in axes_of(graph)}
+    for inner in dict.fromkeys(inner for node in topological(graph.roots) for inner in inside(node)):
+        found |= _axis_names(inner)
+    return found
+
+
 class Form(Protocol):
     def tangent(self, node: Node, tangents: Sequence[Node | None], run: Run) -> Node | None: ...
     def transpose(self, node: Node, linear: Callable[[Node], bool], ct: Cotangent, run: Run) -> Parts: ...
+
+
+class Several(Protocol):
+    def pulled(self, current: Node, linear: Callable[[Node], bool], cts: Mapping[int, Cotangent], run: Run) -> Parts: ...
 
 
 class NotLinear(Exception):

@@ -26,11 +26,11 @@ def transpose(node: Node, linear: Callable[[Node], bool], ct: Cotangent, run: Ru
     raise NotLinear(node)
 
 
-def reparameterised(node: Node) -> Node | None:
-    """The draw by location and scale, or None for a kind that cannot be written so."""
+def reparameterised(node: Node) -> Node:
+    """The draw by location and scale, if its kind can be written so."""
     attrs: Random = node.attrs  # type: ignore[assignment]
     if attrs.kind not in ("normal", "uniform"):
-        return None
+        return node
     location, second = node.args
     scale = second if attrs.kind == "normal" else build.apply("sub", second, location)
     fixed = build.random(attrs.kind, (build.const(0.0), build.const(1.0)), attrs.axes, attrs.serial)
