@@ -187,8 +187,9 @@ def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str,
     units = [unit(program, name, own_static(program, name, static)) for name in names]
     with guarded(program.root.path):
         from archc.ir.lower import lower_package
+        from archc.passes.step_modules import with_steps
 
-        found = simplified(lower_package(units, program.root.path))
+        found = simplified(with_steps(lower_package(units, program.root.path)))
         return emit(found, targets=targets, compiler_version=__version__, source_hash=source_hash(program, static))
 
 
@@ -242,7 +243,8 @@ def simplified(package: Package) -> Package:
     modules = {}
     for key, module in package.modules.items():
         stored = tuple(replace(s, value=graph_of(s.value)) if s.value is not None else s for s in module.stored)
-        methods = tuple(replace(m, train=graph_of(m.train), eval=graph_of(m.eval)) for m in module.methods)
+        methods = tuple(replace(m, train=graph_of(m.train), eval=graph_of(m.eval),
+                                step=replace(m.step, start=graph_of(m.step.start)) if m.step else None) for m in module.methods)
         children = tuple(
             replace(c, arguments=tuple({name: graph_of(g) for name, g in arguments.items()} for arguments in c.arguments))
             for c in module.children

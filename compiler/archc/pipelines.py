@@ -12,6 +12,7 @@ from archc.passes.gather import GATHER
 from archc.passes.gradient import GRADIENT, JVP
 from archc.passes.hoist import HOIST
 from archc.passes.simplify import SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE
+from archc.passes.step import STEP
 from archc.passes.trim import TRIM
 
 # Graph to graph, before any target: what the value is, in the least work.
@@ -26,6 +27,9 @@ SECOND_ORDER: tuple[Pass, ...] = (*TRAINING, GRADIENT, TRIM, SIMPLIFY, GATHER, S
 # The forward derivative beside the value.
 FORWARD: tuple[Pass, ...] = (*INFERENCE, JVP, TRIM, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
 
+# One element of the scanned axis after the other: what a step does, in the least work.
+STEPPING: tuple[Pass, ...] = (STEP, *INFERENCE)
+
 # For a target: what is simplest, then what the target's library does whole.
 TORCH: tuple[Pass, ...] = (*INFERENCE, *PREPARE)
 
@@ -33,12 +37,12 @@ TARGETS: dict[str, tuple[Pass, ...]] = {"torch": TORCH}
 
 MODES: dict[str, tuple[Pass, ...]] = {
     "inference": INFERENCE, "training": TRAINING, "second-order": SECOND_ORDER, "forward": FORWARD,
-    "torch": TORCH,
+    "step": STEPPING, "torch": TORCH,
 }
 
 PASSES: dict[str, Pass] = {
     current.name: current
-    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, TRIM, DISTRIBUTE, HOIST, GRADIENT, JVP, GATHER, *PREPARE)
+    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, TRIM, DISTRIBUTE, HOIST, GRADIENT, JVP, STEP, GATHER, *PREPARE)
 }
 """Every pass by name: what `archc ir --list` shows and `--after`, `--run` take."""
 

@@ -36,12 +36,13 @@ SHOWN = [
     ),
     ("std.vision", "PatchEmbed", {}, "Patches are views, and one product."),
     ("std.vision", "TransformerBlock", {}, "A layer made of layers calls its parts."),
+    ("std.recurrent", "GRU", {}, "A scan is a loop; the step is its body, from a state that is given."),
 ]
 
 HEAD = """# What it compiles to
 
 Layers of the standard library beside the methods that `archc compile` writes for them. Each class also has a constructor
-with typed arguments, `reset_parameters`, and checks of shapes at the entry of `forward`, which are left out here.
+with typed arguments, `reset_parameters`, and checks of shapes at the entry of its methods, which are left out here.
 This page is written by `python -m pytest tests/codegen/test_page.py --bless`.
 """
 
@@ -56,12 +57,13 @@ def section(source: str, layer: str, static: dict[str, object], sentence: str) -
     used = [d for d in program.root.own.values() if isinstance(d.node, Fn) and f"{d.name}(" in text]
     fns = ["\n".join(program.root.text.split("\n")[d.node.span.line - 1 : d.node.span.end_line]) + "\n" for d in used]
     code = api.emitted(program, [layer], static)["modules.py"]
-    start = code.index("    def forward", code.index(f"class {layer}("))
-    end = code.find("\n    def ", start + 1)
+    code = code[code.index(f"class {layer}(") :]
+    methods = ["    def " + part for part in code.split("\n    def ")[1:] if part.startswith(("forward(", "step("))]
+    shown = "\n".join(without_checks(method).rstrip() + "\n" for method in methods).rstrip()
     choices = ", ".join(f"{name} = {value}" for name, value in static.items())
     title = f"## {source}: {layer}" + f" ({choices})" * bool(choices)
     return "\n".join(
-        [title, "", sentence, "", "```arch", *fns, text, "```", "```python", without_checks(code[start:end]).rstrip(), "```", ""]
+        [title, "", sentence, "", "```arch", *fns, text, "```", "```python", shown, "```", ""]
     )
 
 

@@ -12,6 +12,7 @@ from archc.diagnostics.model import ArchError, Problem, Problems
 from archc.diagnostics.render import terminal
 from archc.ir.lower import lower_graph
 from archc.passes.gradient import gradient
+from archc.passes.step import step
 
 FOLDER = Path(__file__).parents[1] / "errors"
 PROGRAMS = sorted(FOLDER.glob("*.arch"))
@@ -20,7 +21,8 @@ PROGRAMS = sorted(FOLDER.glob("*.arch"))
 def problems_of(path: Path) -> tuple[list[Problem], dict[str, str]]:
     """What is wrong with a program, and the texts.
 
-    A first line `#: layer Name key=value` asks for that layer, so set; `#: backward Name` for the derivative of its forward.
+    A first line `#: layer Name key=value` asks for that layer, so set; `#: backward Name` for the derivative of its forward,
+    `#: step Name` for its step.
     """
     text = path.read_text(encoding="utf-8")
     problems = Problems()
@@ -32,9 +34,9 @@ def problems_of(path: Path) -> tuple[list[Problem], dict[str, str]]:
         verb, name, *settings = text.removeprefix("#: ").split("\n")[0].split()
         statics = {key: int(value) for key, _, value in (setting.partition("=") for setting in settings)}
         unit = elaborate(program, name, statics, problems)
-        if verb == "backward" and unit is not None:
+        if verb in ("backward", "step") and unit is not None:
             with pytest.raises(ArchError) as raised:
-                gradient(lower_graph(unit, "forward", "train"))
+                (gradient if verb == "backward" else step)(lower_graph(unit, "forward", "train"))
             problems.found += raised.value.problems
     return problems.sorted(), problems.texts
 

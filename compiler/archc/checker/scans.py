@@ -14,7 +14,7 @@ from archc.checker import expressions, statements
 from archc.checker.frame import Frame, Stop
 from archc.checker.terms import INT, apply, as_term, expand, is_term
 from archc.checker.typed import Loop, LoopResult, ReadAt, StateRef, Step, Term
-from archc.checker.types import Axis, Type
+from archc.checker.types import LEADING, Axis, Type, flat
 from archc.checker.values import POISON, Value
 from archc.diagnostics import codes
 from archc.syntax import tree
@@ -159,9 +159,17 @@ def _state(node: tree.State, frame: LoopFrame) -> None:
                    expected=frame.show(Type(start.type.dtype, axes)))  # fmt: skip
     dtype = "float" if start.type.dtype == "int" else start.type.dtype
     type_ = Type(dtype, axes)
-    ref = StateRef(name, type_, node.span)
+    order = tuple(sorted(flat(layout), key=lambda axis: axis.name != LEADING))  # these come first in memory
+    ref = StateRef(name, type_, node.span, order)
     frame.states[name] = State(ref, expand(_as_dtype(start, type_, frame), axes), node.span)
     frame.values[name] = ref
+
+
+def _order(start: Term, frame: Frame) -> tuple[Axis, ...]:
+    """The order of axes of a state that is not declared: that of a state around it that has the same."""
+    alike = [state.ref.order for state in frame.states.values() if state.ref.type.axes == start.type.axes] if isinstance(
+        frame, LoopFrame) else []
+    return alike[0] if alike else tuple(sorted(start.type.axes, key=lambda axis: axis.name))
 
 
 def inner_loop(node: tree.For, frame: Frame, block: statements.Block) -> None:
@@ -178,7 +186,7 @@ def inner_loop(node: tree.For, frame: Frame, block: statements.Block) -> None:
             raise Stop
         if target.name not in body.states and is_term(value):
             start: Term = value  # type: ignore[assignment]
-            ref = StateRef(target.name, start.type, target.span)
+            ref = StateRef(target.name, start.type, target.span, _order(start, frame))
             body.states[target.name] = State(ref, start, target.span)
             body.values[target.name] = ref
     inner = body.run(node.body)

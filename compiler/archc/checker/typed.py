@@ -129,11 +129,12 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class StateRef:
-    """A state of a loop at the beginning of a step, in its body."""
+    """A state of a loop at the beginning of a step, in its body. `order` has its axes as they are declared."""
 
     name: str
     type: Type
     span: Span
+    order: tuple[Axis, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ EXAMPLES = """examples:
   archc ir std.norm --layer RMSNorm --for training --diff
   archc ir std.norm --layer RMSNorm --run simplify,hoist"""
 
-MODES = ("inference", "training", "second-order", "forward", "torch")
+MODES = ("inference", "training", "second-order", "forward", "step", "torch")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -44,7 +44,7 @@ def emit(package: Package, *, targets: Sequence[str] = ("torch",), compiler_vers
 
 def class_names(package: Package) -> dict[str, str]:
     """A class name for every module: the layer's own where no other has it; the layers asked for come first."""
-    unique = names.Names({"Any", "Tensor", "annotations", "nn", "torch", "math", "F"})
+    unique = names.Names({"Any", "NamedTuple", "Tensor", "annotations", "nn", "torch", "math", "F"})
     found: dict[str, str] = {}
     for key in (*package.roots, *package.modules):
         if key not in found:
@@ -56,9 +56,12 @@ def modules_text(package: Package, titles: dict[str, str], head: str) -> str:
     """One Python file with all classes, callees first."""
     registry = Registry(names=names.Names(titles.values()))
     classes: list[list[str]] = []
+    states: dict[tuple[str, str], str] = {}
     for module in package:
         before = len(registry.written)
-        lines = ClassWriter(module, package, titles, registry).lines()
+        writer = ClassWriter(module, package, titles, registry, states)
+        classes += writer.state_classes()
+        lines = writer.lines()
         classes += [_function_class(parts) for parts in registry.written[before:]]
         classes.append(lines)
     written = "\n\n\n".join("\n".join(lines) for lines in classes) + "\n"
@@ -78,7 +81,8 @@ def function_text(graph: Graph, title: str) -> str:
 def _imports(body: str) -> list[str]:
     """Only what the classes mention."""
     found = ["import math"] if "math." in body else []
-    found += ["from typing import Any"] if "Any" in body else []
+    typing = [name for name in ("Any", "NamedTuple") if name in body]
+    found += [f"from typing import {', '.join(typing)}"] if typing else []
     found += [""] if found else []
     found += ["import torch"]
     found += ["import torch.nn.functional as F"] if "F." in body else []
@@ -115,5 +119,5 @@ def _described(module: Module) -> dict[str, object]:
         "statics": {text: value for text, value in module.statics.items() if isinstance(value, (bool, int, float, str))},
         "params": [stored.name for stored in module.stored if stored.kind == "param"],
         "buffers": [stored.name for stored in module.stored if stored.kind == "buffer"],
-        "methods": [method.name for method in module.methods],
+        "methods": [method.name for method in module.methods if method.step is None or not method.step.refused],
     }

@@ -396,6 +396,12 @@ NOT_SUPPORTED = declare(
     here="used here", exit="limit",
 )
 
+# ------------------------------------------------------------------------------------------------- steps
+NO_STEP = declare(
+    "no-step", "A layer is asked for one step along an axis, and needs more than the elements before it",
+    title="{what} cannot go along {axis} one element at a time: {why}", here="because of this", hint="{way_out}",
+)
+
 # ------------------------------------------------------------------------------------------------- limits
 LIMIT = declare(
     "limit", "A file asks for more than a stated limit of the compiler", title="{sentence}", hint="{way_out}", exit="limit",

@@ -292,7 +292,7 @@ class _Colouring:
         if isinstance(attrs, Scan):
             return self.atoms[attrs.axis], attrs.reverse, attrs.states, attrs.step, self.step(node, attrs).colour
         if isinstance(attrs, Member):
-            return (attrs.path, attrs.method, [self.layout(layout) for layout in (*attrs.layouts, *attrs.results)],
+            return (attrs.path, attrs.method, attrs.state, [self.layout(layout) for layout in (*attrs.layouts, *attrs.results)],
                     [self.type(t) for t in attrs.types], self.atoms[Serial(attrs.serial)])
         if isinstance(attrs, Library):
             return attrs.kind, self.nested(_body(attrs)).colour

@@ -103,6 +103,7 @@ class Member:
     results: tuple[Layout, ...]
     types: tuple[Type, ...]
     serial: int  # tells two calls of a sub-module with state or randomness apart
+    state: str = ""  # of a step: where the caller keeps the state that the sub-module takes last and gives last
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from archc.checker import typed
 from archc.checker.sizes import Size
 from archc.checker.typed import Term
-from archc.checker.types import Axis, Layout, Type, dim_size, layout_of
+from archc.checker.types import Axis, Type, dim_size, layout_of
 from archc.diagnostics.model import CompilerBug
 from archc.ir import build, module
 from archc.ir.graph import Call, Check, Definition, Graph, Member, Node, Notes, Output, Port, Scan, Update, node, topological
@@ -213,10 +213,6 @@ def _symbols(graph: Graph) -> set[str]:
     return found
 
 
-def _by_name(type_: Type) -> Layout:
-    return layout_of(sorted(type_.axes, key=lambda axis: axis.name))
-
-
 LEAVES = (typed.Const, typed.SizeValue, typed.AxisIndex)
 
 
@@ -380,12 +376,12 @@ class _Lowering:
         ports: list[Port] = []
         elements: dict[int, Node] = {}
 
-        def port(name: str, term: Term, type_: Type) -> None:
-            ports.append(Port(name, type_, _by_name(type_)))
+        def port(name: str, term: Term, type_: Type, order: Sequence[Axis] = ()) -> None:
+            ports.append(Port(name, type_, layout_of(order or sorted(type_.axes, key=lambda axis: axis.name))))
             body.done[id(term)] = ports[-1].node
 
         for position, state in enumerate(loop.states):
-            port(f"state{position}", state, state.type)
+            port(f"state{position}", state, state.type, state.order)
             body.names[ports[-1].node] = state.name
         wholes: dict[int, Term] = {}
         for element, whole in around.sequences:
@@ -399,9 +395,9 @@ class _Lowering:
         if around.step:
             port("step", loop.step, loop.step.type)
         results = [body(term) for term in (*loop.nexts, *loop.yields)]
-        outputs = tuple(
-            Output(f"out{k}", n, layout_of(sorted(n.axes, key=lambda axis: axis.name))) for k, n in enumerate(results)
-        )
+        orders = [state.order for state in loop.states]
+        orders += [tuple(sorted(n.axes, key=lambda axis: axis.name)) for n in results[len(loop.states):]]
+        outputs = tuple(Output(f"out{k}", n, layout_of(order)) for k, (n, order) in enumerate(zip(results, orders, strict=True)))
         graph = Graph("step", tuple(ports), outputs, notes=Notes(body.spans, body.names))
         args = [self.done[id(term)] for term in (*loop.starts, *wholes.values(), *around.constants)]
         attrs = Scan(loop.axis, loop.reverse, len(loop.states), len(wholes), around.step, graph)

@@ -44,6 +44,20 @@ class Child:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What makes a method a step along an axis. `states` are inputs of its graphs, and under the same names its last outputs;
+    `start` has the other inputs and gives them before the first step; `fields` are the states of sub-modules, which they make
+    themselves. `refused` says why there is no such step, and the method only says so."""
+
+    axis: str
+    states: tuple[str, ...]
+    fields: tuple[str, ...]
+    start: Graph
+    eval_only: bool = False  # what training does cannot be done one element at a time
+    refused: str = ""
+
+
+@dataclass(frozen=True)
 class Method:
     name: str
     doc: str
@@ -51,6 +65,7 @@ class Method:
     eval: Graph  # equal to `train` where the mode makes no difference
     defaults: Mapping[str, bool | int | float]
     no_grad: bool = False
+    step: Step | None = None
 
 
 @dataclass(frozen=True)

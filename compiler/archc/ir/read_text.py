@@ -262,14 +262,16 @@ class _Reader(Cursor):
         return self.operands(), attrs
 
     def member(self) -> tuple[list[Node], Attrs]:
-        path, method, serial = self.name(), self.name(), self.serial()
+        path, method = self.name(), self.name()
+        state = self.name() if self.accept("with") else ""
+        serial = self.serial()
         self.expect("(")
         given = self.listed(lambda: (self.operand(), self.layout()), ")")
         self.expect("->")
         self.expect("(")
         back = self.listed(self.typed, ")")
         layouts, results = tuple(layout for _, layout in given), tuple(layout for _, layout in back)
-        return [arg for arg, _ in given], Member(path, method, layouts, results, tuple(t for t, _ in back), serial)
+        return [arg for arg, _ in given], Member(path, method, layouts, results, tuple(t for t, _ in back), serial, state)
 
     def serial(self) -> int:
         self.expect("#")

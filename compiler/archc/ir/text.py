@@ -200,7 +200,8 @@ class _Writer:
         if isinstance(attrs, Member):
             given = ", ".join(f"{arg} {self.layout(layout)}" for arg, layout in zip(args, attrs.layouts, strict=True))
             back = ", ".join(self.typed(t, layout) for t, layout in zip(attrs.types, attrs.results, strict=True))
-            return f"{node.op} {name_text(attrs.path)} {name_text(attrs.method)} #{attrs.serial} ({given}) -> ({back})"
+            state = f" with {name_text(attrs.state)}" * bool(attrs.state)
+            return f"{node.op} {name_text(attrs.path)} {name_text(attrs.method)}{state} #{attrs.serial} ({given}) -> ({back})"
         if isinstance(attrs, Library):
             return f"{node.op} {attrs.kind} {self.calls[attrs]}{listed}"
         if isinstance(attrs, Scan):

@@ -85,21 +85,28 @@ def member(low: Lowering, current: Node) -> Expr:
     attrs = current.attrs
     assert isinstance(attrs, Member)
     args = tuple(memory(low, low.value(arg), where) for arg, where in zip(current.args, attrs.layouts, strict=True))
+    args += (layout.name(low.scope.states[attrs.state]),) if attrs.state else ()
     args += tuple(_by(low)) if (attrs.path, attrs.method) in low.scope.drawing else ()
     text = names.path(attrs.path) + ("" if attrs.method == "forward" else f".{names.attribute(attrs.method)}")
     wish = attrs.path.split(".")[-1]
     results = [Expr("function", args, (text,), layout.entry_dims(where), type_.dtype)
                for where, type_ in zip(attrs.results, attrs.types, strict=True)]
-    return _results(low, current, results, names.python_name(wish if not wish.isdigit() else attrs.path.split(".")[-2]))
+    return _results(low, current, results, names.python_name(wish if not wish.isdigit() else attrs.path.split(".")[-2]),
+                    attrs.state)
 
 
-def _results(low: Lowering, current: Node, results: list[Expr], wish: str) -> Expr:
-    if len(results) == 1:
+def _results(low: Lowering, current: Node, results: list[Expr], wish: str, state: str = "") -> Expr:
+    """The results of a call, unpacked where there are several; `state` is given last, and kept under its name."""
+    if len(results) == 1 and not state:
         low.results[current] = results
     else:
-        targets = tuple(low.scope.names.fresh(f"{wish}_{i}") for i in range(len(results)))
+        wishes = [f"{wish}_{i}" for i in range(len(results))] if len(results) > 1 else [f"{wish}_result"]
+        targets = tuple(low.scope.names.fresh(wish) for wish in wishes)
+        if state:
+            targets = (*targets, low.scope.names.fresh(low.scope.states[state]))
+            low.scope.states[state] = targets[-1]
         low.block.append(Assign(targets, results[0]))
-        low.results[current] = [layout.name(t, r.dims, r.dtype) for t, r in zip(targets, results, strict=True)]
+        low.results[current] = [layout.name(t, r.dims, r.dtype) for t, r in zip(targets, results, strict=False)]
     return results[0]
 
 

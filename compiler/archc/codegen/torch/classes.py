@@ -15,8 +15,9 @@ from archc.codegen.torch.lower import Lowering, Scope
 from archc.codegen.torch.methods import Registry, draws, method, shape
 from archc.codegen.torch.names import Names
 from archc.codegen.torch.prepare import prepared
+from archc.codegen.torch.steps import state_class, step_method
 from archc.ir import entry
-from archc.ir.graph import Graph, Random
+from archc.ir.graph import Graph, Member, Random, topological
 from archc.ir.module import Child, Module, Number, Package, Stored
 
 ANNOTATIONS = {"axis": "int", "int": "int", "float": "float", "bool": "bool"}
@@ -24,10 +25,12 @@ DTYPES = {"int": "torch.long", "bool": "torch.bool", "complex": "torch.complex64
 
 
 class ClassWriter:
-    """Writes one class. `titles` gives the class name of every module of the package."""
+    """Writes one class. `titles` gives the class name of every module of the package, `states` those of the states of steps, by
+    module and method; a callee's are there before its caller's."""
 
-    def __init__(self, module: Module, package: Package, titles: Mapping[str, str], registry: Registry) -> None:
-        self.module, self.package, self.titles, self.registry = module, package, titles, registry
+    def __init__(self, module: Module, package: Package, titles: Mapping[str, str], registry: Registry,
+                 states: dict[tuple[str, str], str]) -> None:
+        self.module, self.package, self.titles, self.registry, self.states = module, package, titles, registry, states
         self.sizes = [number.name for number in module.numbers if number.kind in ("axis", "int")]
         self.wholes = {Size.symbol(d.symbol) * d.part: d.whole for d in module.definitions}
         self.known = self._known()
@@ -35,6 +38,21 @@ class ClassWriter:
     def _known(self) -> tuple[str, ...]:
         """Size symbols that the constructor knows."""
         return tuple(self.sizes)
+
+    def state_classes(self) -> Iterator[list[str]]:
+        """The classes of the states of its steps, which get their names here."""
+        owner = self.titles[self.module.key]
+        for found in self.module.methods:
+            if found.step is not None and (found.step.states or found.step.fields):
+                title = self.registry.names.fresh(f"{owner}State" + found.name.removeprefix("step"))
+                self.states[self.module.key, found.name] = title
+                calls = [n.attrs for n in topological(found.eval.roots) if isinstance(n.attrs, Member) and n.attrs.state]
+                fields = {call.state: self.states[self.child_key(call.path), call.method] for call in calls}
+                yield state_class(found, title, owner, fields)
+
+    def child_key(self, path: str) -> str:
+        name, _, place = path.partition(".")
+        return next(child for child in self.module.children if child.name == name).modules[int(place) if place else 0]
 
     def lines(self) -> list[str]:
         title = self.titles[self.module.key]
@@ -79,7 +97,12 @@ class ClassWriter:
             yield reset
         numbers = {number: f"self.{names.attribute(number)}" for number in self.sizes}
         for found in self.module.methods:
-            yield printer.function(method(found, numbers, self.known, self.registry, self.drawing(self.module)), "    ")
+            if found.step is None:
+                yield printer.function(method(found, numbers, self.known, self.registry, self.drawing(self.module)), "    ")
+            else:
+                states, owner = self.states.get((self.module.key, found.name), ""), self.titles[self.module.key]
+                written = step_method(found, states, owner, numbers, self.known, self.registry, self.drawing(self.module))
+                yield printer.function(written, "    ")
         if extra := self.extra_repr():
             yield extra
 

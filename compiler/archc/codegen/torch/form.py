@@ -159,8 +159,8 @@ def _verify_block(body: tuple[Statement, ...], known: set[str]) -> set[str]:
             _verify_block(statement.body, known | set(statement.targets))
         elif isinstance(statement, Branch):
             _verify_expr(statement.condition, known)
-            _verify_block(statement.then, set(known))
-            _verify_block(statement.otherwise, set(known))
+            then, otherwise = _verify_block(statement.then, set(known)), _verify_block(statement.otherwise, set(known))
+            known |= then & otherwise
         else:
             _verify_block(statement.body, set(known))
     return known

@@ -43,6 +43,7 @@ class Scope:
     size: Callable[[Size], Expr] | None = None  # how sizes are written, if not by their symbols
     generator: str | None = None  # the generator that the caller may give
     drawing: frozenset[tuple[str, str]] = frozenset()  # (path, method) of sub-modules that take one
+    states: dict[str, str] = field(default_factory=dict)  # of a step: the variables that hold the states of sub-modules
     constructing: bool = False  # numbers stay numbers: nothing of size 0 is divided by that matters
 
 

@@ -59,6 +59,12 @@ def method(found: Method, numbers: Mapping[str, str], known: Iterable[str], regi
            drawing: frozenset[tuple[str, str]] = frozenset()) -> Function:
     """A method of a class. `numbers` says how the constructor's sizes are written, `known` which sizes it has checked, `drawing`
     which methods of sub-modules take a generator."""
+    train, other, by_mode = modes(found)
+    return native_first(lambda native: _method(found, train, other, by_mode, numbers, tuple(known), registry, native, drawing))
+
+
+def modes(found: Method) -> tuple[Graph, Graph, str | None]:
+    """The graphs of both modes, the same one where they differ in nothing but dropout, which then asks what is returned last."""
     train = prepared(found.train)
     other = train if found.eval is found.train else prepared(found.eval)
     by_mode: str | None = None
@@ -66,7 +72,7 @@ def method(found: Method, numbers: Mapping[str, str], known: Iterable[str], regi
         other = train
     elif train is not other and _same(_without_dropout(train), other):
         other, by_mode = train, "self.training"
-    return native_first(lambda native: _method(found, train, other, by_mode, numbers, tuple(known), registry, native, drawing))
+    return train, other, by_mode
 
 
 def function(graph: Graph, title: str, registry: Registry) -> Function:
@@ -128,7 +134,7 @@ def _method(found: Method, train: Graph, other: Graph, by_mode: str | None, numb
     low = Lowering(train, scope, native)
     head = entry.statements(low, [train] if train is other else [train, other], known, found.defaults)
     body = bodies[0] if len(bodies) == 1 else [Branch(name("self.training"), tuple(bodies[0])), *bodies[1]]
-    arguments = [("self", "", None), *((written[port.name], *_annotation(found, port)) for port in inputs)]
+    arguments = [("self", "", None), *((written[port.name], *annotation(found, port)) for port in inputs)]
     arguments.sort(key=lambda argument: argument[2] is not None)
     if scope.generator:
         arguments += [("*", "", None), ("generator", "torch.Generator | None", "None")]
@@ -140,7 +146,7 @@ def _method(found: Method, train: Graph, other: Graph, by_mode: str | None, numb
     return Function(title, tuple(arguments), result, (*head, *body), doc=_doc(doc, inputs, train), decorators=decorators)
 
 
-def _annotation(found: Method, port: Port) -> tuple[str, str | None]:
+def annotation(found: Method, port: Port) -> tuple[str, str | None]:
     return ("Tensor | None", "None") if port.name in found.defaults else ("Tensor", None)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from archc.checker.types import LEADING, Axis
+from dataclasses import replace
+
+from archc.checker.types import LEADING, Axis, flat, layout_of
 from archc.codegen.torch import layout
-from archc.codegen.torch.form import Assign, Do, Expr, For, walk
+from archc.codegen.torch.form import Assign, Dims, Do, Expr, For, walk
 from archc.codegen.torch.layout import literal
 from archc.codegen.torch.lower import Lowering, NeedsFlat
 from archc.codegen.torch.prepare import prepared
-from archc.ir.graph import Graph, Node, Scan
+from archc.ir.graph import Graph, Node, Port, Scan
 
 
 def scan(low: Lowering, current: Node) -> Expr:
@@ -19,12 +21,12 @@ def scan(low: Lowering, current: Node) -> Expr:
         raise NeedsFlat
     names = _wished(low, current, loop)
     last = loop.states + loop.sequences
-    inner = Lowering(prepared(loop.body), low.scope, low.native)
-    inner.home = low.home or low.reference
-    ports = loop.body.inputs
     sequences = [layout.squeeze(low.as_tensor(low.value(arg))) for arg in current.args[loop.states:last]]
-    wish = layout.merge([tuple(dim for dim in x.dims or () if dim is not None) for x in sequences])
-    states = [_start(low, current.args[i], ports[i].node, names[i], wish) for i in range(loop.states)]
+    elements = [tuple(d for d in x.dims or () if d != loop.axis) for x in sequences]
+    ports = _as_they_lie(loop, [*elements, *(low.value(arg).dims or () for arg in current.args[last:])])
+    inner = Lowering(prepared(replace(loop.body, inputs=ports)), low.scope, low.native)
+    inner.home = low.home or low.reference
+    states = [_start(low, current.args[i], flat(ports[i].layout), names[i]) for i in range(loop.states)]
     for port, state in zip(ports, states, strict=False):
         inner.done[port.node] = state
     targets: list[str] = []
@@ -36,13 +38,13 @@ def scan(low: Lowering, current: Node) -> Expr:
             inner.done[ports[-1].node] = layout.name(targets[-1], None, "int")
     for i in range(loop.states, last):
         x = sequences[i - loop.states]
-        elements = Expr("method", (x, literal(x.position(loop.axis))), ("unbind",), None)
-        source = Expr("function", (elements,), ("reversed",), None) if loop.reverse else elements
+        source = Expr("method", (x, literal(x.position(loop.axis))), ("unbind",), None)
+        source = Expr("function", (source,), ("reversed",), None) if loop.reverse else source
         if source not in sources:
             sources.append(source)
             targets.append(low.scope.names.fresh(names[i]))
         target = targets[sources.index(source)]
-        inner.done[ports[i].node] = layout.name(target, tuple(d for d in x.dims or () if d != loop.axis), x.dtype)
+        inner.done[ports[i].node] = layout.name(target, elements[i - loop.states], x.dtype)
     for i in range(last, len(current.args)):
         x = low.value(current.args[i])
         inner.done[ports[i].node] = x if x.is_host else low.again(x, names[i])
@@ -55,6 +57,16 @@ def scan(low: Lowering, current: Node) -> Expr:
     low.block.append(For(tuple(targets), source, tuple(inner.block)))
     low.results[current] = [*states, *(_stacked(low, current, loop, k, text, made[k]) for k, text in enumerate(yields))]
     return literal(0)
+
+
+def _as_they_lie(loop: Scan, orders: list[Dims]) -> tuple[Port, ...]:
+    """The body's inputs, those after the states in the order of dimensions in which they are at hand."""
+    found = list(loop.body.inputs)
+    for place, dims in enumerate(orders, loop.states):
+        order = tuple(dim for dim in dims if dim is not None)
+        if frozenset(order) == found[place].type.axes:
+            found[place] = replace(found[place], layout=layout_of(order))
+    return tuple(found)
 
 
 def _wished(low: Lowering, current: Node, loop: Scan) -> list[str]:
@@ -74,19 +86,22 @@ def _wished(low: Lowering, current: Node, loop: Scan) -> list[str]:
     return [*found, *(notes.get(output.node, "y") for output in loop.body.outputs[loop.states:])]
 
 
-def _start(low: Lowering, arg: Node, port: Node, wish: str, around: tuple[Axis, ...]) -> Expr:
-    """A state's variable with its first value, which has every axis of the state."""
-    x = low.as_tensor(low.value(arg))
-    named = tuple(sorted(port.axes, key=lambda axis: axis.name))
-    own = tuple(dim for dim in x.dims or () if dim is not None)
-    order = own if len(own) == len(named) else layout.merge([tuple(dim for dim in around if dim in named), own, named])
-    order = tuple(sorted(order, key=lambda axis: axis.name != LEADING))
-    lead = low.lead_shape() if low.native and order and order[0].name == LEADING and order[0] not in x.axes else None
-    x = layout.squeeze(x)
-    x = layout.permute(x, order) if x.axes == frozenset(order) else layout.expand(x, order, low.size, lead)
+def _start(low: Lowering, arg: Node, order: tuple[Axis, ...], wish: str) -> Expr:
+    """A state's variable with its first value: every axis of the state, in the order in which the source declares them."""
+    x = spread(low, low.value(arg), order)
     target = low.scope.names.fresh(wish)
     low.block.append(Assign((target,), x))
     return layout.name(target, order, x.dtype)
+
+
+def spread(low: Lowering, x: Expr, order: tuple[Axis, ...]) -> Expr:
+    """A value with these axes in this order; leading dimensions first."""
+    order = tuple(sorted(order, key=lambda axis: axis.name != LEADING))
+    x = layout.squeeze(low.as_tensor(x))
+    if x.axes == frozenset(order):
+        return layout.permute(x, order)
+    leads = low.native and bool(order) and order[0].name == LEADING and order[0] not in x.axes
+    return layout.expand(x, order, low.size, low.lead_shape() if leads else None)
 
 
 def _steps(low: Lowering, loop: Scan) -> Expr:
@@ -107,12 +122,7 @@ def _body(inner: Lowering, states: list[Expr], yields: list[str]) -> list[Expr]:
     new = []
     for value, state in zip(values, states, strict=False):
         assert state.dims is not None
-        value = layout.squeeze(inner.as_tensor(value))
-        order: tuple[Axis, ...] = tuple(dim for dim in state.dims if dim is not None)
-        if value.axes != frozenset(order):
-            leads = inner.native and order[0].name == LEADING and order[0] not in value.axes
-            value = layout.expand(value, order, inner.size, inner.lead_shape() if leads else None)
-        new.append(layout.permute(value, order))
+        new.append(spread(inner, value, tuple(dim for dim in state.dims if dim is not None)))
     for text, value in zip(yields, made, strict=True):
         inner.block.append(Do(Expr("function", (value,), (f"{text}.append",), None)))
     if len(new) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archc.checker.types import Axis, flat
 from archc.codegen.torch.layout import merge
-from archc.ir.graph import Graph, Library, Member, Node, Read, topological
+from archc.ir.graph import Graph, Library, Member, Node, Read, Scan, topological
 
 
 def wishes(graph: Graph) -> dict[Node, tuple[Axis, ...]]:
@@ -39,6 +39,9 @@ def wishes(graph: Graph) -> dict[Node, tuple[Axis, ...]]:
         asked = natural[current] or wish.get(current) or tuple(sorted(current.axes, key=lambda axis: axis.name))
         if natural[current] is None:
             wish.setdefault(current, asked)
+        if isinstance(current.attrs, Scan):
+            for arg, port in zip(current.args[:current.attrs.states], current.attrs.body.inputs, strict=False):
+                wish.setdefault(arg, flat(port.layout))
         for arg in current.args:
             mine = [axis for axis in asked if axis in arg.axes]
             rest = [axis for axis in natural.get(arg) or () if axis not in mine]
