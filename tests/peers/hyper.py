@@ -25,16 +25,17 @@ class WeightNormLinear(nn.Module):
 
 
 class HyperTrunk(nn.Module):
-    def __init__(self, d: int, c: int = 128) -> None:
+    def __init__(self, d: int, c: int = 128, encoded: bool = True) -> None:
         super().__init__()
-        sizes = [2 * d, 16, 64, c]
+        self.encoded = encoded
+        sizes = [2 * d if encoded else d, 16, 64, c]
         for layer in range(3):
             i, o = sizes[layer], sizes[layer + 1]
             setattr(self, f"weight{layer + 1}", nn.Parameter(torch.randn(o, i) / math.sqrt(i)))
             setattr(self, f"bias{layer + 1}", nn.Parameter(torch.randn(o)))
 
     def forward(self, z: Tensor) -> Tensor:
-        h = torch.cat([torch.cos(math.pi * z / 2), torch.sin(math.pi * z / 2)], -1)
+        h = torch.cat([torch.cos(math.pi * z / 2), torch.sin(math.pi * z / 2)], -1) if self.encoded else z
         for layer in "123":
             h = F.leaky_relu(F.linear(h, getattr(self, f"weight{layer}"), getattr(self, f"bias{layer}")), 0.01)
         return h
@@ -55,9 +56,10 @@ class MIPLinear(nn.Module):
 
 
 class MIPPerceptron(nn.Module):
-    def __init__(self, d: int, i: int, o: int, hidden: int) -> None:
+    def __init__(self, d: int, i: int, o: int, hidden: int, encoded: bool = True) -> None:
         super().__init__()
-        self.trunk, self.first, self.last = HyperTrunk(d), MIPLinear(i, hidden), MIPLinear(hidden, o)
+        self.trunk = HyperTrunk(d, encoded=encoded)
+        self.first, self.last = MIPLinear(i, hidden), MIPLinear(hidden, o)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         h = self.trunk(z)

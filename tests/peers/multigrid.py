@@ -72,10 +72,10 @@ class VCycle(nn.Module):
 
 
 class MgNO(nn.Module):
-    def __init__(self, i: int, o: int, u: int, depth: int = 4) -> None:
+    def __init__(self, i: int, o: int, u: int, depth: int = 4, **levels: Sequence[int]) -> None:
         super().__init__()
-        self.first, self.past = VCycle(i, u), nn.Conv2d(i, u, 1)
-        self.cycles = nn.ModuleList(VCycle(u, u) for _ in range(depth - 1))
+        self.first, self.past = VCycle(i, u, **levels), nn.Conv2d(i, u, 1)  # type: ignore[arg-type]
+        self.cycles = nn.ModuleList(VCycle(u, u, **levels) for _ in range(depth - 1))  # type: ignore[arg-type]
         self.beside = nn.ModuleList(nn.Conv2d(u, u, 1) for _ in range(depth - 1))
         self.head = nn.Conv2d(u, o, 1, bias=False)
 

@@ -38,6 +38,15 @@ def efficient_kan(i: int, o: int, grid: int = 5, order: int = 3) -> nn.Module:
     return made
 
 
+def hyperlight(inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]], hidden: list[int],
+               encoding: str | None) -> nn.Module:
+    """The hypernetwork of the authors of MIP: from inputs by name to weights by name."""
+    if importlib.util.find_spec("hyperlight") is None:
+        pytest.skip("hyperlight is not installed: pip install --no-deps -r tests/peers/requirements.txt")
+    made: nn.Module = importlib.import_module("hyperlight").HyperNet(inputs, outputs, hidden, encoding)
+    return made
+
+
 class MultiheadAttention(nn.MultiheadAttention):
     """torch's, of a sequence with itself."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import archc
-from tests.peers import hyper, rbf
+from tests.peers import hyper, packages, rbf
 from tests.stdlib.modules import copy_state, default_dtype, stir
 
 PAIRS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], tuple[tuple[int, ...], ...]]] = {
@@ -19,6 +19,8 @@ PAIRS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module], tuple[t
                              ((2, 3, 4), (2, 3, 5))),
     "MIPPerceptron": (lambda: archc.load("std.hyper").MIPPerceptron(2, 4, 3, 6), lambda: hyper.MIPPerceptron(2, 4, 3, 6),
                       ((5, 4), (5, 2))),
+    "the usual hypernetwork": (lambda: archc.load("std.hyper", encoded=False, residual=False).MIPPerceptron(2, 4, 3, 6),
+                               lambda: hyper.MIPPerceptron(2, 4, 3, 6, False), ((5, 4), (5, 2))),
 }
 
 
@@ -73,9 +75,60 @@ def test_first_values_of_the_hypernetwork() -> None:
     gain = math.sqrt(2 / 1.0001)
     assert layer.weight.std().item() == pytest.approx(gain / math.sqrt(32), rel=0.05)
     assert layer.to_weight.std().item() == pytest.approx(gain / math.sqrt(32 * 48), rel=0.02)
-    assert layer.to_bias.std().item() == pytest.approx(gain / math.sqrt(48), rel=0.03)
+    assert not layer.to_bias.any() and not layer.bias.any()
+    assert not archc.load("std.hyper", residual=False).MIPLinear(32, 48).weight.any()
     trunk = archc.load("std.hyper").HyperTrunk(2)
     assert trunk.weight3.std().item() == pytest.approx(gain / math.sqrt(128), rel=0.05)
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+def test_weights_of_the_usual_hypernetwork_grow_with_its_input(encoded: bool) -> None:
+    """Without biases and code, what is computed is homogeneous: z / 10 gives a tenth of it. With the code its size stays."""
+    torch.manual_seed(0)
+    trunk = archc.load("std.hyper", encoded=encoded).HyperTrunk(2)
+    z = torch.rand(1000, 2) * 0.9 + 0.1
+    size, of_a_tenth = trunk(z).norm(dim=-1), trunk(z / 10).norm(dim=-1)
+    if encoded:
+        assert 0.5 < (of_a_tenth / size).min() and (of_a_tenth / size).max() < 2
+    else:
+        torch.testing.assert_close(of_a_tenth, size / 10)
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+def test_hypernetwork_equals_hyperlight(encoded: bool) -> None:
+    """The weights that the authors' package computes, used by torch; and the first values that it draws."""
+    torch.manual_seed(0)
+    ours = archc.load("std.hyper", encoded=encoded).MIPPerceptron(2, 32, 48, 24)
+    shapes = {"first.weight": (24, 32), "first.bias": (24,), "last.weight": (48, 24), "last.bias": (48,)}
+    peer = packages.hyperlight({"z": (2,)}, shapes, [16, 64, 128], "cos|sin" if encoded else None)
+    drawn = torch.split(peer.backbone.output.weight, [math.prod(shape) for shape in shapes.values()])
+    for rows, name in zip(drawn, shapes, strict=True):
+        inner, _, kind = name.partition(".")
+        first = getattr(getattr(ours, inner), f"to_{kind}")
+        assert rows.std().item() == pytest.approx(first.std().item(), rel=0.05, abs=0)
+    stir(ours)
+    with torch.no_grad():
+        for number in range(3):
+            linear = getattr(peer.backbone, f"block{number}_lin")
+            linear.weight.copy_(getattr(ours.trunk, f"weight{number + 1}"))
+            linear.bias.copy_(getattr(ours.trunk, f"bias{number + 1}"))
+        parts = [getattr(getattr(ours, inner), kind) for inner, kind in (name.split(".") for name in shapes)]
+        heads = [getattr(getattr(ours, inner), f"to_{kind}") for inner, kind in (name.split(".") for name in shapes)]
+        peer.backbone.output.bias.copy_(torch.cat([part.flatten() for part in parts]))
+        peer.backbone.output.weight.copy_(torch.cat([head.reshape(-1, 128) for head in heads]))
+    x, z = torch.randn(5, 32), torch.rand(5, 2)
+    results = []
+    for leaves in ([x.clone(), z.clone()], [x.clone(), z.clone()]):
+        a, b = (leaf.requires_grad_() for leaf in leaves)
+        if not results:
+            y = ours(a, b)
+        else:
+            made = peer(z=b)
+            hidden = torch.nn.functional.leaky_relu(torch.einsum("noi,ni->no", made["first.weight"], a) + made["first.bias"])
+            y = torch.einsum("noi,ni->no", made["last.weight"], hidden) + made["last.bias"]
+        results.append([y, *torch.autograd.grad(y.square().sum(), [a, b])])
+    for mine, theirs in zip(*results, strict=True):
+        assert (mine - theirs).abs().max() <= 1e-5 * max(1, theirs.abs().max().item())
 
 
 def test_weight_normalisation_is_torchs() -> None:
