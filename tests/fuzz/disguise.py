@@ -23,6 +23,7 @@ from archc.ir.graph import (
     Random,
     Read,
     Scan,
+    Table,
     Update,
     node,
     topological,
@@ -63,6 +64,8 @@ class _Disguise:
             return Accumulate(at, frozenset(self.axes[axis] for axis in attrs.keep))
         if isinstance(attrs, Matrix):
             return Matrix(self.axes[attrs.rows], self.axes[attrs.columns])
+        if isinstance(attrs, Table):
+            return replace(attrs, axes=tuple(self.axes[axis] for axis in attrs.axes))
         if isinstance(attrs, Random):
             return Random(attrs.kind, tuple(self.axes[axis] for axis in attrs.axes), 1000 - 7 * attrs.serial)
         if isinstance(attrs, Call):

@@ -6,6 +6,7 @@ rounding) is asked of raw inputs only, where a pass that reassociates cannot mov
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,7 +153,7 @@ class Grower:
         forms = [self.unary, self.binary, self.binary, self.reduction, self.normaliser, self.shift, self.read, self.gather,
                  self.choice, self.expand, self.index_value, self.call, self.matrix]
         if not self.written:
-            forms.append(self.accumulate)
+            forms += [self.accumulate, self.constants]
         if self.loops:
             forms += [self.loop, self.loop]
         if not self.smooth:
@@ -318,6 +319,13 @@ class Grower:
         keep = frozenset(a for a in x.axes - {axis} if self.rng.random() < 0.8)
         m = 60 * max(map(abs, self.bounds[x]))
         self.add(build.accumulate(x, {target: (index, border)}, keep), (-m, m))
+
+    def constants(self) -> None:
+        fixed = [axis for axis in self.axes if axis.size.constant is not None][:2]
+        if fixed:
+            shape = [axis.size.constant or 0 for axis in fixed]
+            values = [self.rng.uniform(-1.0, 1.0) for _ in range(math.prod(shape))]
+            self.add(build.table(fixed, shape, values, "float"), (-1.0, 1.0))
 
     def choice(self) -> None:
         x, y = self.pick(), self.pick()

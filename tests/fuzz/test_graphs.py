@@ -91,7 +91,7 @@ def test_a_disguised_graph_has_the_same_value() -> None:
 
 def test_every_form_is_drawn() -> None:
     seen = {node.op for seed in range(600) for node in topological(graph_of(seed).roots)}
-    forms = {"read", "accumulate", "random", "call", "scan", "item", "expand", "iota", "size", "const", "input"}
+    forms = {"read", "accumulate", "random", "call", "scan", "item", "expand", "iota", "size", "const", "table", "input"}
     # Those that users cannot write, and tests of truth that random inputs never make interesting.
     assert (OPS.keys() | forms) - seen <= {"detach", "isfinite", "isnan", "finite_max"}
 

@@ -12,7 +12,7 @@ from archc.checker.frame import INITIALISERS, Frame, Stop
 from archc.checker.sizes import Size
 from archc.checker.terms import apply, as_term, axis_index, const, describe, expand, is_term
 from archc.checker.typed import Draw, MemberCall, ReadAt, Reduction, Term
-from archc.checker.types import Axis, Type
+from archc.checker.types import Axis, Dim, Type
 from archc.checker.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, LayerClass, OpRef, SizeVal, Value, chain_size
 from archc.diagnostics import codes
 from archc.ops.table import LANGUAGE_NAMES, OPS
@@ -298,32 +298,21 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
     written = arguments(fn.signature, expr, fn.name.name, frame, fn.name.span)
     callee = Frame(context, ref.declared.file, ref.owner, ref.owner.path if ref.owner else frame.path)
     given: dict[str, Term] = {}
-    axes_given: dict[str, AxisRef] = {}
+    splits = axis_rules.splits_in(fn, callee)
+    axes_given = _parameters(fn, written, expr, frame, callee, splits)
     for entry in fn.signature:
         argument = written.get(entry.name.name)
         if isinstance(entry, tree.Parameter):
-            value = arguments_of.parameter(entry, argument.value if argument else None, frame, callee, expr.span)
-            if entry.kind.name == "axis" and isinstance(value, SizeVal):
-                value = AxisRef(entry.name.name, (context.axis(entry.name.name, value.size),))
-            if isinstance(value, AxisRef):
-                axes_given[entry.name.name] = value
-            else:
-                callee.values[entry.name.name] = value
-        elif argument is not None:
+            continue
+        if argument is not None:
             given[entry.name.name] = expressions.term(argument.value, frame)
         elif entry.default is None:
             frame.fail(
                 codes.MISSING_ARGUMENT, expr.span, name=entry.name.name, callee=fn.name.name, also=[(entry.span, "declared here")]
             )
     inputs = [entry for entry in fn.signature if isinstance(entry, tree.Input)]
-    splits = axis_rules.splits_in(fn, callee)
-    used: set[Axis] = set()
-    for name, axis in axes_given.items():
-        used |= set(binding.enter(callee, name, axis.chain, used, expr.span, splits))
     bound = binding.bind(inputs, given, items, callee, frame, splits, fn.results, expr.span, opaque=False)
-    bound.exits.extend(
-        (callee.chain(tree.Ident(n, expr.span)), a.chain) for n, a in axes_given.items() if callee.axes[n] != a.chain
-    )
+    bound.exits.extend(axes_given)
     check_dtypes(inputs, bound.arguments, frame, expr.span)
     context.calls.append(expr.span)
     try:
@@ -343,6 +332,28 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
     if not fn.results and all(isinstance(t, (int, float)) for t in terms):
         return list(terms)
     return [term for term, _ in left]
+
+
+def _parameters(fn: tree.Fn, written: Mapping[str, tree.Argument], expr: tree.Call, frame: Frame, callee: Frame,
+                splits: axis_rules.Splits) -> list[tuple[Dim, Dim]]:
+    """The parameters of a call that are no tensors, into the callee; and the axes among them as the callee and the caller have
+    them, where they differ."""
+    used: set[Axis] = set()
+    exits: list[tuple[Dim, Dim]] = []
+    for entry in fn.signature:
+        if isinstance(entry, tree.Input):
+            continue
+        name, argument = entry.name.name, written.get(entry.name.name)
+        value = arguments_of.parameter(entry, argument.value if argument else None, frame, callee, expr.span)
+        if entry.kind.name == "axis" and isinstance(value, SizeVal):
+            value = AxisRef(name, (frame.context.axis(name, value.size),))
+        if not isinstance(value, AxisRef):
+            callee.values[name] = value
+            continue
+        used |= set(binding.enter(callee, name, value.chain, used, expr.span, splits))
+        if callee.axes[name] != value.chain:
+            exits.append((callee.axes[name], value.chain))
+    return exits
 
 
 def _defaults(inputs: Sequence[tree.Input], given: Mapping[str, Term], callee: Frame, splits: axis_rules.Splits) -> None:
@@ -401,14 +412,18 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
     if key in context.layers:
         frame.fail(codes.ENDLESS_LAYER, layer.name.span, name=layer.name.name)
     callee = Frame(context, instance.of.declared.file, owner, owner.path)
+    exits = _parameters(fn, written, expr, frame, callee, owner.splits)
     supplied = overrides.evaluate(expr, owner, frame)
     bound = binding.bind(
         inputs, given, items, callee, frame, owner.splits, fn.results, expr.span, opaque=True, riding=supplied.riding
     )
+    bound.exits.extend(exits)
     check_dtypes(inputs, bound.arguments, frame, expr.span)
     context.calls.append(expr.span)
     context.layers.append(key)
-    carried = not frame.path and context.registry is not None and not expr.overrides
+    # What a module cannot be told in a call, the code of the layer around it works out itself.
+    plain = len(inputs) == len(fn.signature)
+    carried = not frame.path and context.registry is not None and not expr.overrides and plain
     context.carried += carried
     try:
         callee.values.update(bound.arguments)

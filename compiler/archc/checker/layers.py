@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from archc.checker import arguments, binding, calls, expressions, overrides, statements
+from archc.checker import arguments, binding, calls, expressions, overrides, statements, tables
 from archc.checker import axes as axis_rules
 from archc.checker.frame import Context, Frame, Stop
 from archc.checker.program import Declared
@@ -109,17 +109,26 @@ def open_root(
     """The frame of a layer by itself: axis and int parameters are symbols, given when a module is constructed."""
     frame = LayerFrame(context, declared, "")
     frame.initialise, frame.absent = initialise, absent
-    run_time = [entry for entry in frame.layer.parameters if not entry.static and entry.kind.name in RUN_TIME]
-    context.taken.update(entry.name.name for entry in run_time if entry.kind.name == "int")
+    context.taken.update(entry.name.name for entry in frame.layer.parameters if not entry.static and entry.kind.name == "int")
+    declare(frame.layer.parameters, statics, frame, frame.numbers, frame.splits)
+    _body(frame)
+    return frame
+
+
+def declare(entries: Sequence[tree.Parameter], statics: Mapping[str, Value], frame: Frame, numbers: list[Number],
+            splits: axis_rules.Splits) -> None:
+    """The parameters of a layer, or of a method, that is checked by itself: those of run time are symbols and numbers."""
+    context = frame.context
+    run_time = [entry for entry in entries if not entry.static and entry.kind.name in RUN_TIME]
     axes: list[tree.Parameter] = []
-    for entry in frame.layer.parameters:
+    for entry in entries:
         name = entry.name.name
         try:
-            if name in frame.values or name in frame.axes:
+            if frame.find_value(name) is not None or frame.find_axis(name) is not None:
                 frame.fail(codes.DECLARED_TWICE, entry.name.span, name=name)
             if entry in run_time:
                 default = _default(entry, frame)
-                frame.numbers.append(Number(name, entry.kind.name, default, "", entry.span))  # type: ignore[arg-type]
+                numbers.append(Number(name, entry.kind.name, default, "", entry.span))  # type: ignore[arg-type]
                 if entry.kind.name == "axis":
                     axes.append(entry)
                 elif entry.kind.name == "int":
@@ -136,16 +145,13 @@ def open_root(
             frame.values[name] = POISON
     for entry in axes:
         name = entry.name.name
-        if name not in frame.splits:
-            context.taken.add(name)
+        context.taken.add(name)
+        if name not in splits:
             axis = Axis(name, Size.symbol(name))
             context.made.setdefault(axis, len(context.made))
             frame.define_axis(name, (axis,), entry.span)
         else:
-            context.taken.add(name)
-            axis_rules.declare(frame, name, Size.symbol(name), entry.span, frame.splits)
-    _body(frame)
-    return frame
+            axis_rules.declare(frame, name, Size.symbol(name), entry.span, splits)
 
 
 def _default(entry: tree.Parameter, frame: Frame) -> bool | int | float | None:
@@ -191,6 +197,13 @@ def _member(targets: Sequence[tree.Ident], value: Value, statement: tree.Assign,
     name = targets[0].name
     if name in frame.values or name in frame.axes:
         frame.fail(codes.DECLARED_TWICE, targets[0].span, name=name)
+    if isinstance(value, Ref) and value.role == "param":
+        # A second name: two attributes of the module, one Parameter.
+        frame.values[name] = value
+        if frame.initialise:
+            of = value.path.rsplit(".", 1)[-1]
+            frame.stored.append(Stored("tied", name, value.type, value.layout, None, "", statement.span, of))
+        return
     if is_term(value):
         frame.fail(codes.VALUE_IN_LAYER, statement.span, name=name)
     value = calls.named(value, name)
@@ -220,7 +233,10 @@ def _store(statement: tree.Store, frame: LayerFrame) -> None:
         if statement.value is not None:
             inner = Frame(frame.context, frame.file, frame)
             inner.initial = layout
-            value = expressions.term(statement.value, inner)
+            if isinstance(statement.value, tree.ListOf):
+                value = tables.table(statement.value, [axis for dim in layout for axis in dim], type_.dtype, inner)
+            else:
+                value = expressions.term(statement.value, inner)
             if extra := value.type.axes - axes:
                 frame.report(
                     codes.RESULT_AXES,

@@ -23,6 +23,17 @@ class Const:
 
 
 @dataclass(frozen=True, eq=False)
+class Table:
+    """Constants that stand in the file, along axes: the last one's fastest."""
+
+    axes: tuple[Axis, ...]
+    shape: tuple[int, ...]
+    values: tuple[bool | int | float, ...]
+    type: Type
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
 class SizeValue:
     """`|d|` and other integer expressions of sizes: an int known at entry."""
 
@@ -197,8 +208,8 @@ class MemberCall:
 
 
 Term = Union[
-    Const, SizeValue, AxisIndex, Ref, Apply, Reduction, MatrixCall, ReadAt, Expand, Draw, Step, StateRef, LoopResult, CustomCall,
-    MemberCall,
+    Const, Table, SizeValue, AxisIndex, Ref, Apply, Reduction, MatrixCall, ReadAt, Expand, Draw, Step, StateRef, LoopResult,
+    CustomCall, MemberCall,
 ]
 
 
@@ -254,6 +265,17 @@ class Body:
 
 
 @dataclass(frozen=True)
+class Number:
+    """An argument of the emitted class' constructor, or of a method: an axis' size, or an int, float or bool."""
+
+    name: str
+    kind: Literal["axis", "int", "float", "bool"]
+    default: bool | int | float | None
+    doc: str
+    span: Span
+
+
+@dataclass(frozen=True)
 class Method:
     name: str
     doc: str
@@ -262,6 +284,9 @@ class Method:
     eval: Body  # the same object where the mode makes no difference
     span: Span
     no_grad: bool = False
+    numbers: tuple[Number, ...] = ()
+    statics: Mapping[str, object] = field(default_factory=dict)
+    signature: tuple[str, ...] = ()  # every name of it, in order
 
 
 @dataclass(frozen=True)
@@ -282,30 +307,20 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Number:
-    """A constructor argument of the emitted class: an axis' size, or an int, float or bool."""
-
-    name: str
-    kind: Literal["axis", "int", "float", "bool"]
-    default: bool | int | float | None
-    doc: str
-    span: Span
-
-
-@dataclass(frozen=True)
 class Stored:
     """A param or buffer (or `init` temporary): how it lies in memory and the expression that fills it.
 
     `value` is None for `given`. `absent` means that every call overrides it, so that it is never made.
     """
 
-    kind: Literal["param", "buffer", "init"]
+    kind: Literal["param", "buffer", "init", "tied"]
     name: str
     type: Type
     layout: Layout
     value: Term | None
     doc: str
     span: Span
+    of: str = ""  # the param that a tied name stands for
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from archc.checker import axes as axis_rules
-from archc.checker import binding, expressions, statements, warnings
+from archc.checker import binding, expressions, layers, statements, warnings
 from archc.checker.frame import Context, Frame, Stop
 from archc.checker.layers import DTYPES, LayerFrame, open_root
 from archc.checker.program import Declared, Program
 from archc.checker.sizes import Size
 from archc.checker.terms import as_term, const
-from archc.checker.typed import Body, Child, Method, Ref, SizeValue, TensorInput, TensorResult, Term, Unit
+from archc.checker.typed import Body, Child, Method, Number, Ref, SizeValue, TensorInput, TensorResult, Term, Unit
 from archc.checker.types import LEADING, Axis, Dim, Type
 from archc.checker.values import FnRef, Instance, LayerClass, OpRef, Value, chain_size
 from archc.diagnostics import codes
@@ -67,7 +67,11 @@ class Registry:
         if not any(method.name.name == "forward" for method in layer.methods):
             root.report(codes.NO_FORWARD, layer.name.span, name=layer.name.name)
         # What is left of a layer whose params come from outside is a store: it cannot be called by itself.
-        methods = [] if absent else [m for fn in layer.methods if (m := self._method(of.declared, statics, fn)) is not None]
+        # A method with a static choice and no default for it is there for the layer's own code.
+        open_ = [] if absent else [fn for fn in layer.methods if all(
+            entry.default is not None or not (entry.static or entry.kind.name in ("fn", "layer"))
+            for entry in fn.signature if isinstance(entry, tree.Parameter))]
+        methods = [m for fn in open_ if (m := self._method(of.declared, statics, fn)) is not None]
         if len(self.problems.errors) > before or not (methods or absent):
             return None
         chosen = {
@@ -120,7 +124,7 @@ class Registry:
             context = self.context(training)
             root = open_root(context, declared, statics, initialise=False)
             try:
-                inputs, body = method_body(fn, root, unit_key(LayerClass(declared), statics))
+                inputs, body, numbers, frame = method_body(fn, root, unit_key(LayerClass(declared), statics))
             except Stop:
                 return None
             found.append(body)
@@ -129,7 +133,9 @@ class Registry:
                 break
         # What a method stores outside of training is no part of a derivative: a refit, a decoding step.
         no_grad = fn.name.name != "forward" and bool(found[1].updates)
-        return Method(fn.name.name, fn.doc, inputs, found[0], found[1], fn.span, no_grad)
+        chosen = {e.name.name: frame.values[e.name.name] for e in fn.signature if isinstance(e, tree.Parameter) and e.static}
+        signature = tuple(entry.name.name for entry in fn.signature)
+        return Method(fn.name.name, fn.doc, inputs, found[0], found[1], fn.span, no_grad, tuple(numbers), chosen, signature)
 
 
 def _constructor(instance: Instance, wholes: Mapping[Dim, Size]) -> dict[str, Term]:
@@ -162,16 +168,16 @@ def unit_key(of: LayerClass, statics: Mapping[str, Value]) -> str:
     return f"{of.key}({chosen})"
 
 
-def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorInput, ...], Body]:
+def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorInput, ...], Body, list[Number], Frame]:
     """A method by itself: its inputs' axes are new, their sizes read off at run time."""
     frame = Frame(root.context, root.file, root)
     context = root.context
     context.layers.append(key)
-    inputs: list[TensorInput] = []
-    for entry in fn.signature:
-        if isinstance(entry, tree.Parameter):
-            frame.fail(codes.NOT_SUPPORTED, entry.span, what="a method with parameters that are not tensors")
-        inputs.append(root_input(entry, frame, root.splits))
+    parameters = [entry for entry in fn.signature if isinstance(entry, tree.Parameter)]
+    context.taken.update(entry.name.name for entry in parameters if not entry.static and entry.kind.name == "int")
+    numbers: list[Number] = []
+    layers.declare(parameters, {}, frame, numbers, root.splits)
+    inputs = [root_input(entry, frame, root.splits) for entry in fn.signature if isinstance(entry, tree.Input)]
     terms = [as_term(value, fn.span, frame) for value in statements.results_of(fn, frame)]
     declared = [entry for entry in fn.signature if isinstance(entry, tree.Input)]
     stated = fn.results
@@ -190,16 +196,17 @@ def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorIn
         stored = [term for _, term in (*updates, *context.penalties)]
         axes = [value.type.axes for value in (*inputs, *(r.term for r in results), *stored)]
         warnings.outer_products([*(r.term for r in results), *stored], axes, fn.span, frame)
-    solvable(tuple(inputs), fn, frame, root)
-    return tuple(inputs), Body(
+    solvable(tuple(inputs), [*root.numbers, *numbers], frame, root)
+    body = Body(
         tuple(results), updates, tuple(context.penalties), tuple(context.checks), tuple(context.splits), tuple(context.names),
         frozenset(context.effects),
     )
+    return tuple(inputs), body, numbers, frame
 
 
-def solvable(inputs: Sequence[TensorInput], fn: tree.Fn, frame: Frame, root: LayerFrame) -> None:
+def solvable(inputs: Sequence[TensorInput], numbers: Sequence[Number], frame: Frame, root: LayerFrame) -> None:
     """Every size must follow from the constructor's arguments and the inputs' shapes, one unknown to a dimension."""
-    known = {number.name for number in root.numbers} | {split.symbol for split in root.context.splits}
+    known = {number.name for number in numbers} | {split.symbol for split in root.context.splits}
     dims = [(dim, entry.span) for entry in inputs for dim in entry.layout]
     while True:
         found = {symbols.pop() for dim, _ in dims if len(symbols := set(chain_size(dim).symbols - known)) == 1}

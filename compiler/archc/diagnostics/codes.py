@@ -346,6 +346,10 @@ INITIALISER_OUTSIDE = declare(
     "initialiser-outside", "An initialiser is called outside of a param", title="'{name}' fills a param or buffer",
     here="only to the right of 'param ... =' or 'buffer ... ='",
 )
+TABLE_SHAPE = declare(
+    "table-shape", "A table of constants has another shape than the param or buffer", title="this table has {what}",
+    here="lists in lists, one level for each axis",
+)
 DRAW_AXES = declare(
     "draw-axes", "A draw in a method does not say along which axes", title="'{name}' names no axes to draw along",
     here="one number, or one for every element?", hint="name them in brackets: {name}[{axes}](...)",

@@ -6,12 +6,13 @@ converted to a float, and a read says nothing of an axis that it leaves as it is
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 from typing import cast
 
 from archc.checker.sizes import Size, product
 from archc.checker.types import Axis, Type
-from archc.ir.graph import Accumulate, At, Attrs, Borders, Matrix, Node, Random, Read, dtype_of, node
+from archc.ir.graph import Accumulate, At, Attrs, Borders, Matrix, Node, Random, Read, Table, dtype_of, node
 from archc.ops.constants import Number, computed
 from archc.ops.table import OPS, DType
 
@@ -35,6 +36,13 @@ def count_of(axes: Iterable[Axis]) -> Node:
 def iota(axis: Axis) -> Node:
     """The index along an axis."""
     return node("iota", (), axis, Type("int", frozenset({axis})))
+
+
+def table(axes: Iterable[Axis], shape: Iterable[int], values: Iterable[bool | int | float], dtype: DType) -> Node:
+    """Constants along axes, the last one's fastest."""
+    axes, values = tuple(axes), tuple(values)
+    data = struct.pack(f"<{len(values)}{'d' if dtype == 'float' else 'q'}", *values)
+    return node("table", (), Table(axes, tuple(shape), data), Type(dtype, frozenset(axes)))
 
 
 def apply(op: str, *args: Node) -> Node:

@@ -45,7 +45,7 @@ def size_in_bytes(type: Type, float_bytes: int = 4) -> Size:
 
 def node_work(node: Node, float_bytes: int = 4) -> Work:
     """The work of one node that is computed by itself. Inputs, constants, indices and views cost nothing where they are made."""
-    if node.op in ("input", "const", "size", "iota", "expand", "item"):
+    if node.op in ("input", "const", "size", "iota", "table", "expand", "item"):
         return Work()
     read = sum((size_in_bytes(arg.type, float_bytes) for arg in node.args), NOTHING)
     moved = Work(read=read, written=size_in_bytes(node.type, float_bytes))

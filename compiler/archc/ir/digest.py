@@ -38,6 +38,7 @@ from archc.ir.graph import (
     Random,
     Read,
     Scan,
+    Table,
     change_inside,
     inside,
     topological,
@@ -277,6 +278,8 @@ class _Colouring:
             return self.axes(attrs)
         if isinstance(attrs, Size):
             return self.size(attrs)
+        if isinstance(attrs, Table):
+            return [self.atoms[axis] for axis in attrs.axes], attrs.shape, attrs.data.hex()
         if isinstance(attrs, Matrix):
             return self.atoms[attrs.rows], self.atoms[attrs.columns]
         if isinstance(attrs, Read):
@@ -363,6 +366,9 @@ class _Colouring:
         elif isinstance(attrs, frozenset):
             for axis in attrs:
                 found[axis].append(_mix(here, "over"))
+        elif isinstance(attrs, Table):
+            for rank, axis in enumerate(attrs.axes):
+                found[axis].append(_mix(here, rank))
         elif isinstance(attrs, Matrix):
             found[attrs.rows].append(_mix(here, "rows"))
             found[attrs.columns].append(_mix(here, "columns"))

@@ -61,6 +61,20 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Table:
+    """attrs of `table`: constants along axes, the last one's fastest. `data` is their bits, so that equal tables are alike."""
+
+    axes: tuple[Axis, ...]
+    shape: tuple[int, ...]
+    data: bytes  # of eight a constant, little endian
+
+    def values(self, dtype: DType) -> tuple[bool | int | float, ...]:
+        kinds = {"float": "d", "int": "q", "bool": "q"}
+        found = struct.unpack(f"<{len(self.data) // 8}{kinds[dtype]}", self.data)
+        return tuple(map(bool, found)) if dtype == "bool" else found
+
+
+@dataclass(frozen=True)
 class Random:
     """attrs of `random`: a draw for every element of `axes`; args are the distribution's parameters.
 
@@ -135,8 +149,8 @@ class Scan:
     body: Graph
 
 
-Attrs = Union[None, str, int, float, bool, Size, Axis, frozenset[Axis], Read, Accumulate, Matrix, Random, Call, Member, Scan,
-              Library]
+Attrs = Union[None, str, int, float, bool, Size, Axis, frozenset[Axis], Read, Accumulate, Matrix, Table, Random, Call, Member,
+              Scan, Library]
 
 
 class Node:

@@ -48,7 +48,7 @@ def _module(unit: typed.Unit) -> module.Module:
         value = None
         if item.value is not None:
             value = _value_graph(unit, item)
-        stored.append(module.Stored(item.kind, item.name, item.type.dtype, item.layout, value))
+        stored.append(module.Stored(item.kind, item.name, item.type.dtype, item.layout, value, item.of))
     children = tuple(
         module.Child(
             c.name,
@@ -69,6 +69,9 @@ def _module(unit: typed.Unit) -> module.Module:
             train if m.eval is m.train else _graph(unit, m, m.eval, inline=False),
             {i.name: i.default for i in m.inputs if i.default is not None},
             m.no_grad,
+            tuple(module.Number(n.name, n.kind, n.default) for n in m.numbers),
+            m.statics,
+            m.signature,
         )
         for m in unit.methods
     )
@@ -106,7 +109,7 @@ def _graph(unit: typed.Unit, method: typed.Method, body: typed.Body, inline: boo
         outputs=outputs,
         updates=updates,
         penalties=penalties,
-        numbers=tuple(n.name for n in unit.numbers if n.kind in ("axis", "int")),
+        numbers=tuple(n.name for n in (*unit.numbers, *method.numbers) if n.kind in ("axis", "int")),
         definitions=(),
         checks=_checks(body.checks, own),
         notes=Notes(lowering.spans, lowering.names, method.doc or unit.doc),
@@ -213,7 +216,7 @@ def _symbols(graph: Graph) -> set[str]:
     return found
 
 
-LEAVES = (typed.Const, typed.SizeValue, typed.AxisIndex)
+LEAVES = (typed.Const, typed.Table, typed.SizeValue, typed.AxisIndex)
 
 
 class _Surroundings:
@@ -330,6 +333,8 @@ class _Lowering:
         match term:
             case typed.Const(value=value):
                 return build.const(value)
+            case typed.Table(axes=axes, shape=shape, values=values, type=type_):
+                return build.table(axes, shape, values, type_.dtype)
             case typed.SizeValue(size=size):
                 return build.size(size)
             case typed.AxisIndex(axis=axis):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from archc.checker.types import Layout
@@ -25,11 +25,12 @@ class Number:
 class Stored:
     """A param or buffer. `value` computes its start: a graph with one output, inputs being earlier params and numbers."""
 
-    kind: Literal["param", "buffer", "init"]
+    kind: Literal["param", "buffer", "init", "tied"]
     name: str
     dtype: DType
     layout: Layout
-    value: Graph | None  # None for `given`
+    value: Graph | None  # None for `given` and `tied`
+    of: str = ""  # the param that a tied name stands for
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ class Method:
     eval: Graph  # equal to `train` where the mode makes no difference
     defaults: Mapping[str, bool | int | float]
     no_grad: bool = False
+    numbers: tuple[Number, ...] = ()
+    statics: Mapping[str, object] = field(default_factory=dict)
+    signature: tuple[str, ...] = ()  # the names of its inputs, numbers and static choices, in the source's order
     step: Step | None = None
 
 

@@ -6,7 +6,7 @@ import math
 import struct
 from typing import Literal, cast
 
-from archc.ir.build import const
+from archc.ir.build import const, table
 from archc.ir.graph import (
     Accumulate,
     At,
@@ -30,7 +30,7 @@ from archc.ir.graph import (
 )
 from archc.ir.text_cursor import Cursor, Token, tokens
 from archc.limits import LIMITS
-from archc.ops.table import OPS
+from archc.ops.table import OPS, DType
 from archc.syntax.tree import Span
 
 _ROLES = ("input", "param", "buffer", "number")
@@ -229,6 +229,15 @@ class _Reader(Cursor):
             x, at, indices = self.indexed()
             self.expect("keep")
             return [x, *indices], Accumulate(at, self.axes())
+        if op == "table":
+            self.expect("[")
+            dims = self.listed(lambda: (self.axis(), int(self.take("int"))), "]")
+            values = [cast("bool | int | float", n.attrs) for n in self.operands()]
+            kind = "float" if any(isinstance(v, float) for v in values) else "int"
+            try:
+                return [], table((a for a, _ in dims), (n for _, n in dims), values, cast(DType, kind)).attrs
+            except struct.error:
+                self.fail("a whole number of a table is beyond 64 bits")
         if op == "random":
             kind = self.name()
             self.expect("[")
@@ -254,7 +263,10 @@ class _Reader(Cursor):
             attrs = cast("bool | int | float", self.operand().attrs)
         elif op in OPS and OPS[op].form == "matrix":
             self.expect("[")
-            attrs = Matrix(*self.listed(self.axis, "]"))
+            both = self.listed(self.axis, "]")
+            if len(both) != 2:
+                self.fail(f"{op} goes over rows and columns")
+            attrs = Matrix(*both)
         elif op == "expand" or (op in OPS and OPS[op].form != "elementwise"):
             attrs = self.axes()
         elif op not in OPS:

@@ -11,7 +11,7 @@ from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis
 from archc.ir import build
 from archc.ir.forms.call import SEVERAL, results
-from archc.ir.graph import Accumulate, Call, Graph, Matrix, Node, Random, Read, Scan, topological
+from archc.ir.graph import Accumulate, Call, Graph, Matrix, Node, Random, Read, Scan, Table, topological
 from archc.ir.meaning import meaning
 from archc.ops.table import LANGUAGE_NAMES, OPS
 
@@ -146,6 +146,8 @@ class Body:
             return self.expand(node)
         if op == "item":
             return self.item(node)
+        if isinstance(attrs, Table):
+            raise ValueError("a table has no words in a method: it is the first value of a buffer")
         if isinstance(attrs, Random) and attrs.kind in ("uniform", "normal", "bernoulli"):
             return f"{attrs.kind}[{self.over(attrs.axes)}]({', '.join(self.at(arg, 0) for arg in node.args)})", ATOM
         if isinstance(attrs, Random):

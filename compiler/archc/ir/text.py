@@ -44,6 +44,7 @@ from archc.ir.graph import (
     Random,
     Read,
     Scan,
+    Table,
     dtype_of,
     topological,
 )
@@ -185,6 +186,10 @@ class _Writer:
         attrs = node.attrs
         if isinstance(attrs, frozenset):
             return f"{node.op}[{self.axes(attrs)}]{listed}"
+        if isinstance(attrs, Table):
+            listed = ", ".join(map(constant_text, attrs.values(node.type.dtype)))
+            dims = ", ".join(f"{name_text(axis.name)} {count}" for axis, count in zip(attrs.axes, attrs.shape, strict=True))
+            return f"{node.op}[{dims}] {listed}".rstrip()
         if isinstance(attrs, Matrix):
             return f"{node.op}[{name_text(attrs.rows.name)}, {name_text(attrs.columns.name)}]{listed}"
         if isinstance(attrs, Read):

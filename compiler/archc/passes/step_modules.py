@@ -117,7 +117,8 @@ class _Steps:
         others = [owner for owner, _ in self.made if owner == key]
         title = f"step_{name}" if others else "step"
         step = Step(name, found.states, found.fields, found.start, eval_only=train is None)
-        method = Method(title, "", train.graph if train else found.graph, found.graph, forward.defaults, step=step)
+        method = Method(title, "", train.graph if train else found.graph, found.graph, forward.defaults, step=step,
+                        numbers=forward.numbers, statics=forward.statics, signature=forward.signature)
         return _Made(method, bool(found.states or found.fields))
 
     def _callees(self, module: Module, mode: str) -> Callees:

@@ -12,7 +12,7 @@ from archc.codegen.torch.calls import draw
 from archc.codegen.torch.form import Assign, Do, Expr, Function, Raise, Statement, verify
 from archc.codegen.torch.layout import literal, name
 from archc.codegen.torch.lower import Lowering, Scope
-from archc.codegen.torch.methods import Registry, draws, method, shape
+from archc.codegen.torch.methods import ANNOTATIONS, FIXED, Registry, draws, fixed, method, quoted, shape
 from archc.codegen.torch.names import Names
 from archc.codegen.torch.prepare import prepared
 from archc.codegen.torch.steps import state_class, step_method
@@ -20,7 +20,6 @@ from archc.ir import entry
 from archc.ir.graph import Graph, Member, Random, topological
 from archc.ir.module import Child, Module, Number, Package, Stored
 
-ANNOTATIONS = {"axis": "int", "int": "int", "float": "float", "bool": "bool"}
 DTYPES = {"int": "torch.long", "bool": "torch.bool", "complex": "torch.complex64"}
 
 
@@ -127,18 +126,18 @@ class ClassWriter:
             default = None if number.default is None else printer.literal(number.default)
             arguments.append((names.argument(number.name), ANNOTATIONS[number.kind], default))
         arguments.append(("*", "", None))
-        given = [stored for stored in self.module.stored if stored.value is None and stored.kind != "init"]
+        given = [stored for stored in self.module.stored if stored.value is None and stored.kind in ("param", "buffer")]
         arguments += [(names.argument(stored.name), "Tensor", None) for stored in given]
-        statics = [(text, value) for text, value in self.module.statics.items() if isinstance(value, (bool, int, float, str))]
+        statics = [(text, value) for text, value in self.module.statics.items() if isinstance(value, FIXED)]
         for text, value in statics:
             kind = type(value).__name__
-            arguments.append((names.argument(text), kind, _quoted(value)))
+            arguments.append((names.argument(text), kind, quoted(value)))
         arguments += [("device", "torch.device | str | None", "None"), ("dtype", "torch.dtype | None", "None")]
         body: list[Statement] = [Do(Expr("function", (), ("super().__init__",), None))]
         if self.renamed():
             for when, helper in (("state_dict_post", "_save_by_source"), ("load_state_dict_pre", "_load_by_source")):
                 body.append(Do(Expr("function", (name(helper),), (f"self.register_{when}_hook",), None)))
-        body += [self.fixed(text, value) for text, value in statics]
+        body += [fixed(self.module.name, text, value, f"compile it again with another {text}") for text, value in statics]
         body += self.checks()
         for number in self.module.numbers:
             body.append(Assign((f"self.{names.attribute(number.name)}",), name(names.argument(number.name))))
@@ -150,15 +149,6 @@ class ClassWriter:
             body.append(Do(Expr("function", (), ("self.reset_parameters",), None)))
         function = Function("__init__", tuple(arguments), "None", tuple(body), assumed=frozenset(self.titles.values()))
         return printer.function(function, "    ")
-
-    def fixed(self, text: str, value: object) -> Statement:
-        """A static choice cannot be made anew: it shaped the code."""
-        assert isinstance(value, (bool, int, float, str))
-        differs = "is_not" if isinstance(value, bool) else "ne"
-        wrong = Expr(differs, (name(names.argument(text)), Expr("literal", (), (_quoted(value),))), (), None, "bool")
-        shown = str(value).replace("{", "{{").replace("}", "}}")
-        return Raise(wrong, "ValueError", f"{self.module.name} was compiled for {text} = {shown}, not {{}}: compile it again "
-                     f"with another {text}", (name(names.argument(text)),))
 
     def arguments_scope(self) -> Lowering:
         """Sizes and numbers as the constructor's arguments."""
@@ -209,6 +199,8 @@ class ClassWriter:
         """`self.gamma = nn.Parameter(torch.empty(...))` or a registered buffer."""
         if stored.kind == "init":
             return []
+        if stored.kind == "tied":
+            return [Assign((names.path(stored.name),), name(names.path(stored.of)))]
         registered = names.attribute(stored.name)
         if stored.value is None:
             value = Expr("method", (name(names.argument(stored.name), ()), *_placed(stored)), ("to",), ())
@@ -285,7 +277,7 @@ class ClassWriter:
         target = names.path(stored.name)
         low.home = target
         if stored.kind == "init" or stored.dtype != "float":
-            floats = [other.name for other in self.module.stored if other.kind != "init" and other.dtype == "float"]
+            floats = [other.name for other in self.module.stored if other.kind in ("param", "buffer") and other.dtype == "float"]
             low.home = names.path(floats[0]) if floats else None
         output = graph.outputs[0]
         root = output.node
@@ -325,10 +317,6 @@ def _placed(stored: Stored) -> tuple[Expr, ...]:
 def _is_default(number: Number, graph: Graph) -> bool:
     node = graph.outputs[0].node
     return number.default is not None and node.op == "const" and node.attrs == number.default
-
-
-def _quoted(value: bool | int | float | str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else printer.literal(value)
 
 
 def _fail(condition: Expr, sentence: str, **facts: Expr) -> Raise:

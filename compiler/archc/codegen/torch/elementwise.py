@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis
@@ -10,8 +11,9 @@ from archc.codegen.torch import layout
 from archc.codegen.torch.form import Dims, Expr
 from archc.codegen.torch.layout import align, literal, merge
 from archc.codegen.torch.lower import Lowering, NeedsFlat
+from archc.codegen.torch.print import literal as number
 from archc.codegen.torch.spelling import HOST
-from archc.ir.graph import Node
+from archc.ir.graph import Node, Table
 from archc.ops.table import DType
 
 
@@ -23,6 +25,18 @@ def constant(_: Lowering, current: Node) -> Expr:
 def size(low: Lowering, current: Node) -> Expr:
     assert isinstance(current.attrs, Size)
     return low.size(current.attrs)
+
+
+def table(low: Lowering, current: Node) -> Expr:
+    """The constants as lists in lists."""
+    found = current.attrs
+    assert isinstance(found, Table)
+    items = [number(value) for value in found.values(current.type.dtype)]
+    for count in reversed(found.shape):
+        groups = len(items) // count if count else prod(found.shape[: found.shape.index(0)])
+        items = [f"[{', '.join(items[i * count : (i + 1) * count])}]" for i in range(groups)]
+    dtype = {"float": low.dtype_text, "int": "torch.long", "bool": "torch.bool"}[current.type.dtype]
+    return Expr("tensor", (Expr("literal", (), (items[0],)),), (dtype, low.device_text), found.axes, current.type.dtype)
 
 
 def port(low: Lowering, current: Node) -> Expr:

@@ -17,14 +17,15 @@ from archc.ir.graph import Graph
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
-def statements(low: Lowering, graphs: Iterable[Graph], known: Iterable[str], optional: Mapping[str, object]) -> list[Statement]:
+def statements(low: Lowering, graphs: Iterable[Graph], known: Iterable[str], optional: Mapping[str, object],
+               given: Iterable[str] = ()) -> list[Statement]:
     """The entry of a method that runs one of these graphs (one for each mode). `known` are the sizes that the constructor has
-    checked; inputs in `optional` may be left out, and stand for a number then."""
+    checked, `given` those that are arguments; inputs in `optional` may be left out, and stand for a number then."""
     writer = _Entry(low, frozenset(known), optional)
     steps: dict[entry.Step, None] = {}
     for graph in graphs:
         tensors = sorted(graph.inputs, key=lambda port: port.name in optional)
-        for step in entry.plan(replace(graph, inputs=tuple(tensors)), known=frozenset(known)):
+        for step in entry.plan(replace(graph, inputs=tuple(tensors)), known=frozenset((*known, *given))):
             steps.setdefault(step)
     wholes = {Size.symbol(d.symbol) * d.part: d.whole for graph in graphs for d in graph.definitions}
     return writer.write(list(steps), {port.name: port for graph in graphs for port in graph.inputs}, wholes)

@@ -13,6 +13,7 @@ from archc.codegen.torch.layout import name
 from archc.codegen.torch.lower import Custom, Lowering, NeedsFlat, Scope
 from archc.codegen.torch.names import Names
 from archc.codegen.torch.prepare import prepared
+from archc.codegen.torch.print import literal
 from archc.ir.graph import Call, Graph, Library, Member, Node, Port, Scan, rewrite, topological
 from archc.ir.module import Method
 
@@ -120,10 +121,11 @@ def _method(found: Method, train: Graph, other: Graph, by_mode: str | None, numb
             registry: Registry, native: bool, drawing: frozenset[tuple[str, str]]) -> Function:
     ports = {port.name: port for graph in (train, other) for port in graph.inputs}
     inputs = [port for port in train.inputs if port.role == "input"]
-    written = {port.name: names.argument(port.name) for port in inputs}
+    written = {text: names.argument(text) for text in (*(port.name for port in inputs), *(n.name for n in found.numbers))}
+    given = sizes(found)
     scope = Scope(
         {text: written[text] if text in written else names.path(text) for text in ports},
-        numbers, Names(written.values()), registry, by_mode,
+        {**numbers, **given}, Names(written.values()), registry, by_mode,
         generator="generator" if draws(found.train, drawing) or draws(found.eval, drawing) else None, drawing=drawing,
     )
     base = scope.names
@@ -132,18 +134,60 @@ def _method(found: Method, train: Graph, other: Graph, by_mode: str | None, numb
         scope.names = base.branch()
         bodies.append(_body(graph, scope, native))
     low = Lowering(train, scope, native)
-    head = entry.statements(low, [train] if train is other else [train, other], known, found.defaults)
+    head = [*checks(found),
+            *entry.statements(low, [train] if train is other else [train, other], known, found.defaults, given)]
     body = bodies[0] if len(bodies) == 1 else [Branch(name("self.training"), tuple(bodies[0])), *bodies[1]]
-    arguments = [("self", "", None), *((written[port.name], *annotation(found, port)) for port in inputs)]
-    arguments.sort(key=lambda argument: argument[2] is not None)
+    arguments = signature(found, inputs)
     if scope.generator:
         arguments += [("*", "", None), ("generator", "torch.Generator | None", "None")]
     title = "forward" if found.name == "forward" else names.attribute(found.name)
     outputs = train.outputs
     result = "Tensor" if len(outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(outputs))}]" if outputs else "None"
     decorators = ("@torch.no_grad()",) if found.no_grad else ()
-    doc = found.doc if found.name != "forward" else ""
-    return Function(title, tuple(arguments), result, (*head, *body), doc=_doc(doc, inputs, train), decorators=decorators)
+    return Function(title, tuple(arguments), result, (*head, *body), doc=_doc(found.doc, inputs, train), decorators=decorators)
+
+
+ANNOTATIONS = {"axis": "int", "int": "int", "float": "float", "bool": "bool"}
+FIXED = (bool, int, float, str)
+
+
+def sizes(found: Method) -> dict[str, str]:
+    """The method's own size numbers, and how they are written."""
+    return {number.name: names.argument(number.name) for number in found.numbers if number.kind in ("axis", "int")}
+
+
+def signature(found: Method, inputs: Sequence[Port]) -> list[tuple[str, str, str | None]]:
+    """The arguments of a method in the source's order, those with a default last."""
+    kinds = {port.name: annotation(found, port) for port in inputs}
+    kinds |= {n.name: (ANNOTATIONS[n.kind], None if n.default is None else literal(n.default)) for n in found.numbers}
+    kinds |= {text: (type(value).__name__, quoted(value)) for text, value in found.statics.items() if isinstance(value, FIXED)}
+    arguments = [(names.argument(text), *kinds[text]) for text in found.signature if text in kinds]
+    return [("self", "", None), *sorted(arguments, key=lambda argument: argument[2] is not None)]
+
+
+def checks(found: Method) -> list[Statement]:
+    """What a method asks of its arguments that are no tensors."""
+    made: list[Statement] = [fixed(found.name, text, value, "give it another default in the source")
+                             for text, value in found.statics.items() if isinstance(value, FIXED)]
+    for text, written in sizes(found).items():
+        argument = name(written, None, "int")
+        wrong = Expr("lt", (argument, Expr("literal", (), (0,), None, "int")), (), None, "bool")
+        made.append(Raise(wrong, "ValueError", f"{text} is {{}}, and a size is at least 0", (argument,)))
+    return made
+
+
+def fixed(title: str, text: str, value: object, way_out: str) -> Statement:
+    """A static choice cannot be made anew: it shaped the code."""
+    assert isinstance(value, FIXED)
+    differs = "is_not" if isinstance(value, bool) else "ne"
+    wrong = Expr(differs, (name(names.argument(text)), Expr("literal", (), (quoted(value),))), (), None, "bool")
+    shown = str(value).replace("{", "{{").replace("}", "}}")
+    sentence = f"{title} was compiled for {text} = {shown}, not {{}}: {way_out}"
+    return Raise(wrong, "ValueError", sentence, (name(names.argument(text)),))
+
+
+def quoted(value: bool | int | float | str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else literal(value)
 
 
 def annotation(found: Method, port: Port) -> tuple[str, str | None]:

@@ -11,6 +11,7 @@ RULES: dict[str, Rule] = {
     "const": elementwise.constant,
     "size": elementwise.size,
     "iota": elementwise.index,
+    "table": elementwise.table,
     "input": elementwise.port,
     "expand": elementwise.expand,
     "where": elementwise.where,

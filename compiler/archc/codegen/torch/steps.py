@@ -11,7 +11,7 @@ from archc.codegen.torch import entry, names
 from archc.codegen.torch.form import Assign, Branch, Expr, Function, Raise, Return, Statement
 from archc.codegen.torch.layout import name
 from archc.codegen.torch.lower import Lowering, Scope
-from archc.codegen.torch.methods import Registry, annotation, draws, modes, native_first, shape
+from archc.codegen.torch.methods import Registry, checks, draws, modes, native_first, shape, signature, sizes
 from archc.codegen.torch.names import Names
 from archc.codegen.torch.prepare import prepared
 from archc.codegen.torch.scans import spread
@@ -64,13 +64,14 @@ def _step(found: Method, graphs: tuple[Graph, Graph, Graph], by_mode: str | None
     assert step is not None
     ports = {port.name: port for graph in graphs for port in graph.inputs}
     inputs = [port for port in train.inputs if port.role == "input" and port.name not in step.states]
-    written = {port.name: names.argument(port.name) for port in inputs}
+    written = {text: names.argument(text) for text in (*(port.name for port in inputs), *(n.name for n in found.numbers))}
     unique = Names(written.values())
     state = unique.fresh("state")
     held = {text: unique.fresh(field(text)) for text in (*step.states, *step.fields)}
     paths = {text: names.path(text) for text in ports if text not in written and text not in held}
     generator = "generator" if draws(found.train, drawing) or draws(found.eval, drawing) else None
-    scope = Scope({**written, **held, **paths}, numbers, unique, registry, by_mode, generator=generator, drawing=drawing)
+    scope = Scope({**written, **held, **paths}, {**numbers, **sizes(found)}, unique, registry, by_mode, generator=generator,
+                  drawing=drawing)
     bodies = []
     for graph in [train] if train is other else [train, other]:
         scope.names = unique.branch()
@@ -78,13 +79,13 @@ def _step(found: Method, graphs: tuple[Graph, Graph, Graph], by_mode: str | None
     scope.names = unique.branch()
     opening = _opening(start, scope, native, step, held, state) if held else []
     without = [replace(graph, inputs=tuple(p for p in graph.inputs if p.name not in step.states)) for graph in (train, other)]
-    head = entry.statements(Lowering(start, scope, native), without if train is not other else without[:1], known, found.defaults)
+    head = [*checks(found), *entry.statements(Lowering(start, scope, native), without if train is not other else without[:1],
+                                              known, found.defaults, sizes(found))]
     if step.eval_only:
         head.insert(0, Raise(name("self.training"), "RuntimeError",
                              f"{owner}.{found.name} does what {owner} does in eval mode; call eval() first"))
     body = bodies[0] if len(bodies) == 1 else [Branch(name("self.training"), tuple(bodies[0])), *bodies[1]]
-    arguments = [("self", "", None), *((written[port.name], *annotation(found, port)) for port in inputs)]
-    arguments.sort(key=lambda argument: argument[2] is not None)
+    arguments = signature(found, inputs)
     if held:
         arguments.append((state, f"{title} | None", "None"))
     if generator:

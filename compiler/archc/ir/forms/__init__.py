@@ -7,7 +7,7 @@ from archc.ir.forms.base import Form
 from archc.ir.forms.call import CALL_FORM, ITEM_FORM
 from archc.ir.forms.elementwise import ELEMENTWISE_FORM
 from archc.ir.forms.expand import EXPAND_FORM
-from archc.ir.forms.leaves import CONST_FORM, INPUT_FORM, IOTA_FORM, SIZE_FORM
+from archc.ir.forms.leaves import CONST_FORM, INPUT_FORM, IOTA_FORM, SIZE_FORM, TABLE_FORM
 from archc.ir.forms.library import LIBRARY_FORM
 from archc.ir.forms.matrix import MATRIX_FORM
 from archc.ir.forms.member import MEMBER_FORM
@@ -19,8 +19,8 @@ from archc.ir.graph import Node
 from archc.ops.table import OPS
 
 FORMS: dict[str, Form] = {form.name: form for form in (
-    INPUT_FORM, CONST_FORM, SIZE_FORM, IOTA_FORM, EXPAND_FORM, READ_FORM, ACCUMULATE_FORM, RANDOM_FORM, CALL_FORM, ITEM_FORM,
-    SCAN_FORM, MEMBER_FORM, LIBRARY_FORM)}
+    INPUT_FORM, CONST_FORM, SIZE_FORM, IOTA_FORM, TABLE_FORM, EXPAND_FORM, READ_FORM, ACCUMULATE_FORM, RANDOM_FORM, CALL_FORM,
+    ITEM_FORM, SCAN_FORM, MEMBER_FORM, LIBRARY_FORM)}
 """Forms by operation, for those that the op table has no row for."""
 
 

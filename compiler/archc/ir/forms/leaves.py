@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from archc.checker.sizes import Size
 from archc.checker.types import Axis, Type
 from archc.ir.forms.base import Form, demand
-from archc.ir.graph import Node, dtype_of
+from archc.ir.graph import Node, Table, dtype_of
 from archc.ir.values import Run, Value
 
 
@@ -53,6 +55,28 @@ def evaluate_iota(node: Node, args: tuple[Value, ...], run: Run) -> Value:
     return Value(run.index(node.attrs, axes), axes)
 
 
+def verify_table(node: Node) -> None:
+    table = node.attrs
+    demand(not node.args and isinstance(table, Table), "a table has axes and constants, and no operands")
+    assert isinstance(table, Table)
+    demand(node.type.dtype in ("float", "int", "bool") and node.axes == frozenset(table.axes), "a table has its axes")
+    demand(len(table.axes) == len(node.axes) == len(table.shape) and prod(table.shape) * 8 == len(table.data),
+           "a table has a constant for every place")
+
+
+def evaluate_table(node: Node, args: tuple[Value, ...], run: Run) -> Value:
+    import numpy as np
+
+    table = node.attrs
+    assert isinstance(table, Table)
+    if run.shape(table.axes) != table.shape:
+        raise ValueError(f"a table of {table.shape} constants lies along axes of {run.shape(table.axes)}")
+    array = np.asarray(table.values(node.type.dtype), run.numpy_type(node.type.dtype)).reshape(table.shape)
+    axes = run.sorted(table.axes)
+    return Value(array.transpose([table.axes.index(axis) for axis in axes]), axes)
+
+
+TABLE_FORM = Form("table", verify_table, evaluate_table)
 INPUT_FORM = Form("input", verify_input, evaluate_input)
 CONST_FORM = Form("const", verify_const, evaluate_const)
 SIZE_FORM = Form("size", verify_size, evaluate_size)
