@@ -146,6 +146,8 @@ def outer_products(results: Sequence[Term], stated: Iterable[frozenset[Axis]], w
         elif isinstance(term, typed.Reduction) and OPS[term.op].form == "reduce":
             reductions.append(term)
             known.add(axes)
+        elif isinstance(term, typed.MatrixCall):
+            known.update((axes, *(arg.type.axes for arg in term.args)))
         elif not isinstance(term, (typed.Const, typed.SizeValue, typed.AxisIndex, typed.Expand, typed.Reduction)):
             known.add(axes)
     for term in grown:
