@@ -408,9 +408,14 @@ class Grower:
             return
         x, axis = found
         constants = [value for value in self.floats if value.axes <= x.axes - {axis} and value is not x][:1]
-        last, every = inner.squashed_sum(x, axis, constants, self.rng.random() < 0.5, self.rng.random() < 0.4)
-        self.add(last, (-1.0, 1.0))
-        self.add(every, (-2.0, 2.0))
+        reverse = self.rng.random() < 0.5
+        if self.rng.random() < 0.5:
+            last, every = inner.squashed_sum(x, axis, constants, reverse, self.rng.random() < 0.4)
+            self.add(last, (-1.0, 1.0))
+            self.add(every, (-2.0, 2.0))
+        else:
+            for value in inner.tangled(x, axis, constants, reverse, self.written):
+                self.add(value, (-2.0, 2.0))
 
     # -- the end ---------------------------------------------------------------------------------------------
     def output(self, name: str, value: Node) -> Output:
