@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from archc import api
+from tests.checker.programs import graph
+from tests.passes.against_torch import assert_gradients
 
 OLD = """
 layer L(h: axis) {
@@ -27,7 +29,7 @@ layer L(h: axis) {
 
 def layer(text: str = OLD, h: int = 3) -> nn.Module:
     torch.manual_seed(0)
-    made: nn.Module = api.load_text(text, "scan.arch").L(h)
+    made: nn.Module = api.load_text(text, "scan.arch").L(*[h] * (h > 0))
     return made.double()
 
 
@@ -82,3 +84,39 @@ def test_export() -> None:
     module, x = layer(), torch.randn(2, 4, 3, dtype=torch.float64)
     exported = torch.export.export(module, (x,)).module()
     torch.testing.assert_close(exported(x), module(x))
+
+
+OWN = """
+fn decay(x[n, t], a[n]) -> (y[n, t]) {
+    scan t {
+        state s[n] = 0
+        s = a * s + x
+        yield y = s
+    }
+}
+fn back(dy[n, t], a[n]) -> (dx[n, t]) {
+    scan t reverse {
+        state s[n] = 0
+        s = a * s + dy
+        yield dx = s
+    }
+}
+fn own(x[n, t], a[n]) -> [n, t]
+        grad(dy) { x: back(dy, a), a: sum[t](back(dy, a) * decay(x, a)[t = t - 1 else 0]) } { return decay(x, a) }
+layer L() {
+    forward(x[n, t], a[n]) -> [n, t] { return FN(x, a) * x }
+}
+"""
+
+
+@pytest.mark.parametrize("length", [0, 1, 5])
+def test_an_own_derivative_with_loops(length: int) -> None:
+    """Of a fn whose value and derivative are loops: the same as without it, and as the passes have it, to the second order."""
+    own, plain = (layer(OWN.replace("FN", fn), h=0) for fn in ("own", "decay"))
+    torch.manual_seed(1)
+    x, a = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((2, length), (2,)))
+    torch.testing.assert_close(own(x, a), plain(x, a), rtol=1e-12, atol=1e-12)
+    assert torch.autograd.gradcheck(own, (x, a)) and torch.autograd.gradgradcheck(own, (x, a))
+    names = {"x": x.detach().numpy(), "a": a.detach().numpy()}
+    for fn in ("own", "decay"):
+        assert_gradients(graph(OWN.replace("FN", fn)), lambda x, a: plain(x, a), names)

@@ -310,6 +310,47 @@ def test_a_constant_with_the_axis_of_the_loop() -> None:
     assert_gradients(whole, plain, {"x": 0.5 * normal(2, 4), "w": normal(4)})
 
 
+def test_an_own_derivative_in_a_loop() -> None:
+    """Both ways: forwards it is the transpose of its author's vjp, in the loop too, and there of a loop."""
+    own = graph("""
+        fn total(x[n, k]) -> [n] {
+            scan k {
+                state s[n] = 0
+                s = s + x
+                finally all = s
+            }
+            return all
+        }
+        fn spread(dy[n], k: axis) -> (dx[n, k]) {
+            scan k {
+                state s[n] = dy
+                yield dx = s
+            }
+        }
+        fn own(x[n, k]) -> [n] grad(dy) { x: spread(dy, k) } { return total(x) }
+        layer L() {
+            forward(x[n, t, k], w[k]) -> [n, t] {
+                scan t {
+                    state s[n] = 1
+                    s = tanh(own(s * x * w))
+                    yield y = s
+                }
+                return y
+            }
+        }""")
+
+    def plain(x: Tensor, w: Tensor) -> Tensor:
+        s, ys = torch.ones_like(x[:, 0, 0]), []
+        for t in range(x.shape[1]):
+            s = torch.tanh((s[:, None] * x[:, t] * w).sum(1))
+            ys.append(s)
+        return torch.stack(ys, 1)
+
+    given = {"x": normal(2, 3, 2), "w": normal(2)}
+    assert_gradients(own, plain, given)
+    check_gradient(own, given, RNG, order=2)
+
+
 # ------------------------------------------------------------------------------------------------- draws, conditions
 def draws(of: Graph) -> list[Random]:
     bodies = [of, *(loop.body for loop in loops(of))]
