@@ -90,6 +90,21 @@ def test_ir_shows_what_a_pass_did(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\n-" in first and "\n+" in first and second.splitlines()[1] == "nothing changed"
 
 
+def test_ir_says_what_loops_hold_for_one_another(capsys: pytest.CaptureFixture[str]) -> None:
+    """In comments, so that the text reads back; 4 bytes for each element of hidden and cell at each step."""
+    from archc.ir.text import parse
+
+    assert cli.main(["ir", "std.recurrent", "--layer", "LSTM", "--for", "training"]) == 0
+    text = capsys.readouterr().out
+    assert text.endswith("""
+# held from loop to loop: %hidden_saved, 4*h*rows*t bytes
+# held from loop to loop: %cell_saved, 4*h*rows*t bytes
+# together 8*h*rows*t bytes
+""")
+    assert [output.name for output in parse(text).outputs] == ["d_x", "d_weight_ih", "d_weight_hh", "d_bias_ih", "d_bias_hh"]
+
+
+
 def test_ir_lists_passes(capsys: pytest.CaptureFixture[str]) -> None:
     from archc.pipelines import MODES, PASSES
 

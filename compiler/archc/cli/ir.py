@@ -46,15 +46,32 @@ def run(options: argparse.Namespace) -> int:
     passes = _chosen(options)
     graph = _graph(options)
     texts = [("the source", write(graph))]
-    base.run(graph, passes, after=lambda step: texts.append((step.done.name, write(step.after))))
+    result = base.run(graph, passes, after=lambda step: texts.append((step.done.name, write(step.after))))
     if not options.diff:
         print(texts[-1][1], end="")
+        print(*_held(result), sep="\n", end="")
         return 0
     for (before, old), (after, new) in pairwise(texts):
         print(f"== {after}: {pipelines.PASSES[after].sentence}")
         lines = list(unified_diff(old.splitlines(), new.splitlines(), before, after, lineterm="", n=2))
         print("\n".join(lines[2:]) if lines else "nothing changed")
     return 0
+
+
+def _held(graph: Graph) -> list[str]:
+    """Comments that say what loops keep for one another, and how many bytes that is if a float has 4."""
+    from archc.analyze.symbolic import symbol_text
+    from archc.checker.sizes import Size
+    from archc.checker.types import LEADING
+    from archc.ir import cost
+    from archc.ir.text import value_names
+
+    names, rows = value_names(graph), {LEADING: Size.symbol("rows")}
+    found = {value: size.substitute(rows) for value, size in cost.held(graph).items()}
+    lines = [f"# held from loop to loop: {names[value]}, {symbol_text(size)} bytes" for value, size in found.items()]
+    if len(found) > 1:
+        lines.append(f"# together {symbol_text(sum(found.values(), Size.of(0)))} bytes")
+    return [*lines, ""] if lines else []
 
 
 def _list() -> int:

@@ -82,3 +82,14 @@ def least_traffic(graph: Graph, float_bytes: int = 4) -> Work:
     buffers = {port.name: port.type for port in graph.inputs}
     results += [buffers[update.buffer] for update in graph.updates]
     return Work(read=read, written=sum((size_in_bytes(type, float_bytes) for type in results), NOTHING))
+
+
+def held(graph: Graph, float_bytes: int = 4) -> dict[Node, Size]:
+    """What loops give and other loops read step by step, and its bytes: memory that is held from the one to the other."""
+    found: dict[Node, Size] = {}
+    for node in topological(graph.roots):
+        if isinstance(node.attrs, Scan):
+            sequences = node.args[node.attrs.states : node.attrs.states + node.attrs.sequences]
+            given = (arg for arg in sequences if arg.op == "item" and isinstance(arg.args[0].attrs, Scan))
+            found |= {arg: size_in_bytes(arg.type, float_bytes) for arg in given}
+    return found

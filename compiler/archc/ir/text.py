@@ -138,7 +138,7 @@ class _Writer:
         self.nodes = list(topological(graph.roots))
         self.calls = {call: f"${i}" for i, call in enumerate(dict.fromkeys(
             node.attrs for node in self.nodes if isinstance(node.attrs, Call | Scan | Library)))}
-        self.names = _value_names(graph, self.nodes)
+        self.names = value_names(graph)
         self.file = _main_file(graph.notes, self.names)
 
     def lines(self) -> list[str]:
@@ -291,8 +291,9 @@ def _main_file(notes: Notes, nodes: Iterable[Node]) -> str:
     return min(count, key=lambda file: (-count[file], file)) if count else ""
 
 
-def _value_names(graph: Graph, nodes: list[Node]) -> dict[Node, str]:
+def value_names(graph: Graph) -> dict[Node, str]:
     """`%name` for every node that has a line of its own: not the inputs, not the constants."""
+    nodes = list(topological(graph.roots))
     ports = {port.node: port.name for port in graph.inputs}
     uses = Counter(graph.notes.names[node] for node in nodes if node in graph.notes.names and node not in ports)
     taken = set(ports.values())

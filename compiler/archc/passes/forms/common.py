@@ -41,11 +41,15 @@ class Run:
                     self.spans[part] = self.spans[node]
                     parts.extend(part.args if part.op in ("add", "sub", "neg") else ())
 
+    def called(self, tangent: Node) -> str | None:
+        """The name of what a tangent belongs to."""
+        node = self._moved.get(tangent)
+        return None if node is None else self.names.get(node)
+
     def pulls(self, tangent: Node, ct: Node) -> None:
         """Notes that a value is the whole cotangent of what the tangent belongs to: `d_score` of `score`."""
-        node = self._moved.get(tangent)
-        if node in self.names and ct not in self.names:
-            self.names[ct] = f"d_{self.names[node]}"
+        if (name := self.called(tangent)) and ct not in self.names:
+            self.names[ct] = f"d_{name}"
 
     @property
     def notes(self) -> Notes:

@@ -19,7 +19,7 @@ from typing import Union
 
 from archc.checker.types import Axis, Type
 from archc.ir import build
-from archc.ir.graph import Graph, Node, Scan, inside, topological
+from archc.ir.graph import Graph, Node, Port, Scan, inside, topological
 from archc.passes.cotangent import Cotangent, sum_over
 from archc.passes.forms.common import ZERO, NotLinear, Parts, Run, fresh_name
 from archc.passes.loops import Loop, State, items, port
@@ -42,7 +42,8 @@ def tangent(node: Node, tangents: Sequence[Node | None], run: Run) -> Node | Non
     scan: Scan = node.attrs  # type: ignore[assignment]
     primal, ports = Loop.of(node), scan.body.inputs
     taken = {port.name for port in ports}
-    made = {of: port(fresh_name(f"t_{of.name}", taken), of.type) for of in ports}
+    called = _names(node, run)
+    made = {of: port(fresh_name(f"t_{called.get(of, of.name)}", taken), of.type) for of in ports}
     seeds: dict[Node, Node] = {}
     loop = Loop(primal.axis, primal.reverse, step=primal.step)
     for place, (of, moved) in enumerate(zip(ports, tangents, strict=False)):
@@ -64,8 +65,9 @@ def tangent(node: Node, tangents: Sequence[Node | None], run: Run) -> Node | Non
         seeds |= further
     moves = [state.port.node in seeds for state in primal.states] + [y is not None for y in results[scan.states :]]
     for state, moved, after in zip(primal.states, tangents, results, strict=False):
-        saved = scan.states + primal.yields.index(state.port.node)
-        loop.sequences.append((state.port, items(node)[saved]))
+        saved = items(node)[scan.states + primal.yields.index(state.port.node)]
+        run.names.setdefault(saved, f"{called.get(state.port, state.port.name)}_saved")
+        loop.sequences.append((state.port, saved))
         if state.port.node in seeds:
             loop.states.append(State(made[state.port], build.expand(moved or ZERO, state.port.type.axes), after or ZERO))
     loop.sequences += primal.sequences
@@ -79,6 +81,17 @@ def tangent(node: Node, tangents: Sequence[Node | None], run: Run) -> Node | Non
     run.results[node] = tuple(next(given) if moving else None for moving in moves)
     if node in run.spans:
         run.spans[found] = run.spans[node]
+    return found
+
+
+def _names(node: Node, run: Run) -> dict[Port, str]:
+    """What the source calls the inputs of a loop's body: its states by themselves, its operands outside."""
+    scan: Scan = node.attrs  # type: ignore[assignment]
+    inside, found = scan.body.notes.names, {}
+    for of, arg in zip(scan.body.inputs, node.args, strict=False):
+        name = inside.get(of.node) or run.names.get(arg) or (arg.attrs if isinstance(arg.attrs, str) else "")
+        if name:
+            found[of] = name.rsplit(".", 1)[-1]
     return found
 
 
@@ -139,8 +152,9 @@ def pulled(current: Node, linear: Callable[[Node], bool], cts: Mapping[int, Cota
         inner.facts.know(of.node, run.facts.of(arg))
     seeds = [*(state.port.node for state in forward.states), *(of.node for of, arg in operands if linear(arg))]
     turned = _Turned(forward)
-    roots = [(given, turned.entering(f"y{k}", cts[scan.states + k])) for k, given in enumerate(forward.yields)
-             if scan.states + k in cts]
+    moved = items(current)[scan.states :]
+    roots = [(given, turned.entering(run.called(moved[k]) or f"y{k}", cts[scan.states + k]))
+             for k, given in enumerate(forward.yields) if scan.states + k in cts]
     lasts = [cts.get(k) for k in range(scan.states)]
     values = [turned.state(state.port.name, state.port.type, last.value if last else None)
               for state, last in zip(forward.states, lasts, strict=True)]
