@@ -174,3 +174,22 @@ def test_leading_dimensions(lead: tuple[int, ...], value_of: Any) -> None:
     g = leading_graph(value_of)
     text = compare(g, {"x": draw(*lead, 3, 4)}, {})
     assert ("reshape" in text) == (value_of is mean_of_all)
+
+
+@pytest.mark.parametrize("order", ["n a b", "a n b", "a b n", "b a n"])
+def test_a_diagonal_under_an_axis_that_the_value_has(order: str) -> None:
+    """An axis read at the index of another that the value has."""
+    n, a = axes("n a")
+    b = axis("b", a.size)
+    dims = [{"n": n, "a": a, "b": b}[text] for text in order.split()]
+    x = port("x", *dims)
+    value = build.read(x.node, {b: (build.iota(a), "trust")})
+    found = graph([x], value, n, a)
+    text = compare(found, {"x": np.random.default_rng(0).normal(size=[{"n": 2, "a": 3, "b": 3}[t] for t in order.split()])}, {})
+    assert ".diagonal(" in text
+    # With more that is renamed, and beside a use of the whole.
+    c = axis("c", n.size)
+    both = build.read(x.node, {b: (build.iota(a), "trust"), n: (build.iota(c), "trust")})
+    whole = build.apply("sub", x.node, build.read(value, {a: (build.iota(b), "trust")}))
+    for made, out in ((both, (c, a)), (whole, (n, a, b))):
+        compare(graph([x], made, *out), {"x": np.random.default_rng(1).normal(size=[3 for _ in dims])}, {})

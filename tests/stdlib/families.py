@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.peers import attention_variants, bases, hyper, multigrid, rbf, spectral
+from tests.peers import attention_variants, bases, fitted, hyper, multigrid, rbf, spectral
 from tests.stdlib.cases import Case, case
 
 
@@ -53,6 +53,15 @@ def computed() -> list[Case]:
     ]
 
 
+def fitted_to_data() -> list[Case]:
+    return [
+        case("kan.AdaptiveKAN", lambda: fitted.AdaptiveKAN(8, 3), (2, 5, 8), i=8, o=3),
+        case("kan.AdaptiveKAN", lambda: fitted.AdaptiveKAN(4, 3, 3, 2), (7, 4), static={"grid": 3, "order": 2}, i=4, o=3),
+        case("basis.PolynomialChaos", lambda: fitted.PolynomialChaos(3, 2), (2, 5, 3), i=3, o=2, m=10),
+        case("basis.PolynomialChaos", lambda: fitted.PolynomialChaos(2, 3, 4), (6, 2), static={"degree": 4}, i=2, o=3, m=15),
+    ]
+
+
 def multigrids() -> list[Case]:
     """Down to 3 points or fewer, with every border and chain of sizes."""
     cases = []
@@ -87,4 +96,4 @@ def spectra() -> list[Case]:
     return cases
 
 
-FAMILIES = [*kans(), *attentions(), *computed(), *multigrids(), *spectra()]
+FAMILIES = [*kans(), *attentions(), *computed(), *fitted_to_data(), *multigrids(), *spectra()]

@@ -27,6 +27,8 @@ def read(low: Lowering, current: Node) -> Expr:
         raise NeedsFlat
     renames = _renames(found)
     if renames is not None:
+        for old in [old for old, new in renames.items() if new in x.axes - renames.keys()]:
+            x = _diagonal(x, old, renames.pop(old))
         return layout.relabel(x, renames)
     x, found = _unbound(low, current.args[0], x, found)
     rest: list[Index] = []
@@ -42,6 +44,12 @@ def read(low: Lowering, current: Node) -> Expr:
     if len(rest) == 1 and (along := _along(low, x, rest[0])) is not None:
         return along
     return _general(low, current, x, rest, fill) if rest else x
+
+
+def _diagonal(x: Expr, old: Axis, new: Axis) -> Expr:
+    """`x[old = new]` of a value that has both: where they are equal. torch puts the diagonal last."""
+    rest = tuple(dim for dim in x.dims or () if dim not in (old, new))
+    return Expr("diagonal", (x,), (x.position(old), x.position(new)), (*rest, new), x.dtype)
 
 
 def _unbound(low: Lowering, source: Node, x: Expr, found: list[Index]) -> tuple[Expr, list[Index]]:
