@@ -25,8 +25,8 @@ def cox_de_boor(x: Tensor, knots: Tensor, order: int) -> Tensor:
 class AdaptiveKAN(nn.Module):
     def __init__(self, i: int, o: int, grid: int = 5, order: int = 3) -> None:
         super().__init__()
-        self.base = nn.Parameter(torch.empty(o, i))
-        self.coef = nn.Parameter(torch.empty(o, i, grid + order))
+        self.base = nn.Parameter(torch.randn(o, i))
+        self.coef = nn.Parameter(torch.randn(o, i, grid + order))
         step = 2 / grid
         self.register_buffer("knots", (torch.arange(-order, grid + order + 1) * step - 1).expand(i, -1).contiguous())
         self.order = order
@@ -78,7 +78,7 @@ class PolynomialChaos(nn.Module):
     def __init__(self, i: int, o: int, degree: int = 2) -> None:
         super().__init__()
         terms = total_degrees(i, degree)
-        self.weight = nn.Parameter(torch.empty(o, len(terms)))
+        self.weight = nn.Parameter(torch.randn(o, len(terms)))
         self.register_buffer("alpha", torch.tensor(terms))
         self.register_buffer("basis", torch.eye(degree + 1).expand(i, -1, -1).contiguous())
 
