@@ -9,13 +9,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
 from weakref import WeakValueDictionary
 
 from archc.checker.sizes import Size
 from archc.checker.types import Axis, Layout, Type
 from archc.ops.table import DType
 from archc.syntax.tree import Span
+
+if TYPE_CHECKING:
+    from archc.ir.library import Options
 
 Borders = Literal["check", "trust", "fill", "edge", "reflect", "wrap"]
 """What a read outside does. `check`: the kernel raises. `trust`: cannot happen, or was checked at entry.
@@ -124,12 +127,13 @@ class Member:
 class Library:
     """attrs of `library`: a computation that a target has whole, made by recognition only.
 
-    `body` says what it means, over inputs named "0", "1" ... that stand for the args; `options` say how to ask for it.
+    `body` says what it means, over inputs named "0", "1" ... that stand for the args;
+    `options` are a record of `archc.ir.library`, for kinds that have one.
     """
 
     kind: str  # contract, convolution, pool, cat ...
     body: Node
-    options: tuple[object, ...] = ()
+    options: Options = None
 
 
 @dataclass(frozen=True)

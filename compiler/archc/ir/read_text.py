@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Literal, cast
+from dataclasses import is_dataclass
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
+from archc.checker.sizes import Size
+from archc.checker.types import Axis
 from archc.ir.build import const, table
 from archc.ir.graph import (
     Accumulate,
@@ -16,6 +19,7 @@ from archc.ir.graph import (
     Check,
     Definition,
     Graph,
+    Library,
     Matrix,
     Member,
     Node,
@@ -28,6 +32,7 @@ from archc.ir.graph import (
     Update,
     node,
 )
+from archc.ir.library import RECORDS, Options
 from archc.ir.text_cursor import Cursor, Token, tokens
 from archc.limits import LIMITS
 from archc.ops.table import OPS, DType
@@ -54,7 +59,7 @@ class _Reader(Cursor):
         super().__init__(tokens, place)
         self.within = within  # how many graphs are around this one
         self.values: dict[str, Node] = {}
-        self.calls: dict[str, Call | Scan] = {}
+        self.calls: dict[str, Call | Scan | Library] = {}
         self.spans: dict[Node, Span] = {}
         self.names: dict[Node, str] = {}
 
@@ -110,7 +115,7 @@ class _Reader(Cursor):
                 elif word == "require":
                     checks.append(self.requirement())
                 elif word == "library":
-                    self.fail("a library call belongs to a target and is not read; take the graph from before it was recognised")
+                    self.library()
                 else:
                     self.fail(f"no line of a graph begins with {word!r}")
             self.take("newline", "the end of the line")
@@ -189,6 +194,38 @@ class _Reader(Cursor):
         step = self.accept("step")
         self.calls[name] = Scan(axis, reverse, states, sequences, step, self.graphs(1)[0])
 
+    def library(self) -> None:
+        self.expect("$")
+        name, kind = self.take("int"), self.name()
+        options = self.said(RECORDS[kind]) if kind in RECORDS else None
+        (body,) = self.graphs(1)
+        if len(body.outputs) != 1:
+            self.fail("the body of a library call has one result")
+        self.calls[name] = Library(kind, body.outputs[0].node, cast(Options, options))
+
+    def said(self, kind: Any) -> object:
+        """What is said of a library call, as a record, or as a field of one by its type."""
+        if is_dataclass(kind) and kind is not Axis and kind is not Size:
+            found: dict[str, object] = {}
+            self.expect("(")
+            for name, inner in get_type_hints(kind).items():
+                if found:
+                    self.expect(",")
+                self.expect(name)
+                self.expect("=")
+                found[name] = self.said(inner)
+            self.expect(")")
+            return cast(Any, kind)(**found)
+        if get_origin(kind) in (tuple, frozenset):
+            self.expect("[")
+            return get_origin(kind)(self.listed(lambda: self.said(get_args(kind)[0]), "]"))
+        if kind is Axis or kind is Size:
+            return self.axis() if kind is Axis else self.size()
+        if kind is int:
+            return int(self.take("int"))
+        word = self.name()
+        return word == "true" if kind is bool else word
+
     def graphs(self, count: int) -> list[Graph]:
         """Graphs between braces."""
         self.expect("{")
@@ -244,11 +281,14 @@ class _Reader(Cursor):
             axes = tuple(self.listed(self.axis, "]"))
             serial = self.serial()
             return self.operands(), Random(kind, axes, serial)
-        if op in ("call", "scan"):
+        if op in ("call", "scan", "library"):
+            of = self.name() if op == "library" else None
             self.expect("$")
             name = self.take("int")
             if name not in self.calls:
                 self.fail(f"${name} is not defined above")
+            if of != getattr(self.calls[name], "kind", None):
+                self.fail(f"${name} is another call")
             return self.operands(), self.calls[name]
         if op == "member":
             return self.member()

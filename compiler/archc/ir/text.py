@@ -13,8 +13,7 @@
       require c >= 1 "the mean over c needs an element" @13:12
 
 An axis whose size is the symbol of its own name needs no line; the others have one: `axis k = grid + order`. Names that are no
-identifiers stand in backticks. Constants stand where they are used. Library calls belong to a target: they are written, not
-read. `archc.ir.read_text` is the reader.
+identifiers stand in backticks. Constants stand where they are used. `archc.ir.read_text` is the reader.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from typing import cast
 
 from archc.checker.sizes import Size
@@ -228,7 +228,8 @@ class _Writer:
             return [head, *(f"    {line}" for line in _Writer(call.body).lines()), "  }"]
         if isinstance(call, Library):
             body = Graph(call.kind, _holes(call.body), (Output("result", call.body, layout_of(sorted(call.body.axes, key=str))),))
-            return [f"  library {name} {{", *(f"    {line}" for line in _Writer(body).lines()), "  }"]
+            head = f"  library {name} {call.kind}{'' if call.options is None else self.said(call.options)} {{"
+            return [head, *(f"    {line}" for line in _Writer(body).lines()), "  }"]
         head = f"  fn {name} wrt {', '.join(map(name_text, call.wrt))}"
         if call.stopped:
             head += f" stopped {', '.join(map(name_text, call.stopped))}"
@@ -243,6 +244,18 @@ class _Writer:
         if isinstance(node.attrs, str):
             return f"%{name_text(node.attrs)}"
         return constant_text(cast("bool | int | float", node.attrs))
+
+    def said(self, value: object) -> str:
+        """What a library call says beside its meaning."""
+        if isinstance(value, Axis):
+            return name_text(value.name)
+        if isinstance(value, frozenset):
+            return f"[{self.axes(value)}]"
+        if isinstance(value, tuple):
+            return f"[{', '.join(map(self.said, value))}]"
+        if is_dataclass(value) and not isinstance(value, Size):
+            return f"({', '.join(f'{f.name}={self.said(getattr(value, f.name))}' for f in fields(value))})"
+        return size_text(value) if isinstance(value, Size) else str(value).lower() if isinstance(value, bool) else str(value)
 
     def at(self, at: tuple[At, ...], args: list[str]) -> str:
         return ", ".join(f"{name_text(a.axis.name)} = {index} {a.border}" for a, index in zip(at, args[1:], strict=False))

@@ -249,5 +249,5 @@ def _dropout(current: Node) -> Node | None:
                 p = build.apply("sub", build.const(1.0), keep)
             hole = holes(x)[0]
             body = build.apply("div", build.apply("mul", hole, mask), keep)
-            return node("library", (x, p), Library("dropout", body, ()), current.type)
+            return node("library", (x, p), Library("dropout", body), current.type)
     return None

@@ -10,21 +10,10 @@ from dataclasses import dataclass, replace
 from archc.checker.types import Axis, flat
 from archc.ir import build
 from archc.ir.graph import Graph, Library, Node, carry, node, topological, users
+from archc.ir.library import Standardised
 from archc.passes.base import Keeps, Pass
 
 Orders = dict[Node, "tuple[Axis, ...] | None"]
-
-
-@dataclass(frozen=True)
-class Standardised:
-    """`order` is that in memory. kind: layer; group, where weight and bias belong to the last kept axis, perhaps with the first
-    of `over`; batch, where one axis is kept, the second; frozen, by given mean and variance of the second axis."""
-
-    kind: str
-    over: frozenset[Axis]
-    order: tuple[Axis, ...]
-    weight: bool = False
-    bias: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +100,7 @@ class _Norms:
             body = build.apply("div", centred, build.apply("sqrt", spread))
         else:
             body = build.apply("mul", centred, build.apply("rsqrt", spread))
-        return node("library", args, Library("standardise", body, (Standardised(kind, over, order),)), current.type)
+        return node("library", args, Library("standardise", body, Standardised(kind, over, order)), current.type)
 
     def match(self, current: Node) -> _Found | None:
         root = "rsqrt" if current.op == "mul" else "sqrt"
@@ -138,7 +127,7 @@ class _Norms:
             library = inner.attrs
             if not isinstance(library, Library) or library.kind != "standardise" or not other.axes or other.type.dtype != "float":
                 continue
-            spec = library.options[0]
+            spec = library.options
             assert isinstance(spec, Standardised)
             if len(self.readers[current.args[place]]) > 1 or not self.alone(current.args[place]):
                 continue
@@ -149,7 +138,7 @@ class _Norms:
             hole = node("input", (), str(len(inner.args)), other.type)
             body = build.apply(current.op, library.body, hole)
             options = replace(spec, kind=kind, weight=True, bias=what == "bias")
-            return node("library", (*inner.args, other), Library("standardise", body, (options,)), current.type)
+            return node("library", (*inner.args, other), Library("standardise", body, options), current.type)
         return None
 
 

@@ -12,8 +12,8 @@ from archc.codegen.torch.affine import same
 from archc.codegen.torch.form import Dims, Expr
 from archc.codegen.torch.lower import Lowering, NeedsFlat
 from archc.codegen.torch.spans import pad_to, span
-from archc.codegen.torch.windows import Convolution, Transposed, Window
 from archc.ir.graph import Library, Node
+from archc.ir.library import Cat, Convolution, Pool, Transposed, Window
 
 
 def contract(low: Lowering, current: Node) -> Expr:
@@ -153,7 +153,7 @@ def convolution(low: Lowering, current: Node) -> Expr:
     x, w = (layout.squeeze(low.value(arg)) for arg in current.args[:2])
     library = current.attrs
     assert isinstance(library, Library)
-    (spec,) = library.options
+    spec = library.options
     assert isinstance(spec, Convolution)
     if low.native and x.is_leading:
         raise NeedsFlat
@@ -205,7 +205,7 @@ def transposed(low: Lowering, current: Node) -> Expr:
     x, w = (layout.squeeze(low.value(arg)) for arg in current.args[:2])
     library = current.attrs
     assert isinstance(library, Library)
-    (spec,) = library.options
+    spec = library.options
     assert isinstance(spec, Transposed)
     if low.native and x.is_leading:
         raise NeedsFlat
@@ -313,8 +313,8 @@ def pool(low: Lowering, current: Node) -> Expr:
     x = layout.squeeze(low.value(current.args[0]))
     library = current.attrs
     assert isinstance(library, Library)
-    op, spec = library.options
-    assert isinstance(spec, Convolution)
+    spec = library.options
+    assert isinstance(spec, Pool)
     if low.native and x.is_leading:
         raise NeedsFlat
     windows = _ordered(x, spec.windows)
@@ -343,7 +343,7 @@ def pool(low: Lowering, current: Node) -> Expr:
     done = Expr("convolution", arguments, (f"avg_pool{len(windows)}d", ""), (*lead, *outs), "float")
     if len(batch) > 2 and first is not None:
         done = layout.unflatten(done, first, batch, low.size, lambda _: False)
-    if op == "sum":
+    if spec.op == "sum":
         count = low.size(_count([window.kernel for window in windows]))
         done = Expr("mul", (done, count), (), done.dims, "float")
     return done
@@ -353,8 +353,8 @@ def cat(low: Lowering, current: Node) -> Expr:
     """torch.cat along one axis; parts that lack other axes are expanded."""
     library = current.attrs
     assert isinstance(library, Library)
-    axis, sources = library.options
-    assert isinstance(axis, Axis) and isinstance(sources, tuple)
+    assert isinstance(library.options, Cat)
+    axis, sources = library.options.axis, library.options.parts
     if low.native and axis.name == LEADING:
         raise NeedsFlat
     parts = [layout.squeeze(low.as_tensor(low.value(arg))) for arg in current.args]

@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archc.checker.types import Axis
-from archc.codegen.torch.windows import Convolution, Transposed, concatenation, convolution, pooling, transposed
+from archc.codegen.torch.windows import concatenation, convolution, pooling, transposed
 from archc.ir import build
 from archc.ir.graph import Graph, Library, Node, carry, node, topological, users
+from archc.ir.library import Convolution, Options, Transposed
 from archc.passes.base import Keeps, Pass
 
 
@@ -66,7 +67,7 @@ def _with_bias(current: Node, uses: dict[Node, int]) -> Node | None:
             columns = (first.axes - second.axes, second.axes - first.axes)
             fits = not first.axes & second.axes & product.axes and bias.axes in columns
         elif found.kind in ("convolution", "transposed"):
-            spec = found.options[0]
+            spec = found.options
             assert isinstance(spec, (Convolution, Transposed))
             fits = bias.axes == frozenset(spec.groups) | frozenset(spec.filters)
         else:
@@ -242,5 +243,5 @@ def holes(*args: Node) -> tuple[Node, ...]:
     return tuple(node("input", (), str(i), arg.type) for i, arg in enumerate(args))
 
 
-def library(kind: str, args: Sequence[Node], body: Node, options: tuple[object, ...] = ()) -> Node:
+def library(kind: str, args: Sequence[Node], body: Node, options: Options = None) -> Node:
     return node("library", args, Library(kind, body, options), body.type)

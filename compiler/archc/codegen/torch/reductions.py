@@ -9,8 +9,8 @@ from archc.checker.types import LEADING, Axis
 from archc.codegen.torch import layout
 from archc.codegen.torch.form import Assign, Dims, Expr
 from archc.codegen.torch.lower import Lowering, NeedsFlat
-from archc.codegen.torch.norms import Standardised
 from archc.ir.graph import Library, Node
+from archc.ir.library import Standardised
 from archc.ops.table import OPS
 
 
@@ -103,7 +103,7 @@ def standardise(low: Lowering, current: Node) -> Expr:
     all but the channels."""
     library = current.attrs
     assert isinstance(library, Library)
-    spec = library.options[0]
+    spec = library.options
     assert isinstance(spec, Standardised)
     if low.native and any(axis.name == LEADING for axis in spec.over):
         raise NeedsFlat

@@ -1,49 +1,14 @@
 """Windows over a shifted read: which sums are convolutions, which reductions pool, which choices are concatenations.
-
-A window says how one memory axis is read: x[axis = step*out + dilation*kernel + start].
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from archc.checker.sizes import Size
 from archc.checker.types import Axis
 from archc.codegen.torch.affine import affine, same
 from archc.ir import build
-from archc.ir.graph import Borders, Library, Node, Read, node
-
-
-@dataclass(frozen=True)
-class Window:
-    axis: Axis  # of the tensor that is read
-    out: Axis
-    kernel: Axis
-    step: Size
-    dilation: Size
-    start: Size
-    border: Borders
-
-    @property
-    def extent(self) -> Size:
-        """How many elements of the (padded) axis all windows together reach over."""
-        return self.step * (self.out.size - 1) + self.span
-
-    @property
-    def span(self) -> Size:
-        """How many elements one window reaches over."""
-        return self.dilation * (self.kernel.size - 1) + 1
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """x has batch axes, channels (summed), groups (in all) and one axis a window; w has the filters beside them."""
-
-    windows: tuple[Window, ...]
-    batch: tuple[Axis, ...]
-    groups: tuple[Axis, ...]
-    channels: tuple[Axis, ...]
-    filters: tuple[Axis, ...]
+from archc.ir.graph import Library, Node, Read, node
+from archc.ir.library import Cat, Convolution, Pool, Spread, Transposed, Window
 
 
 def _windows(read: Node, kernels: frozenset[Axis]) -> tuple[Window, ...] | None:
@@ -96,33 +61,7 @@ def convolution(read: Node, weight: Node, over: frozenset[Axis]) -> Node | None:
                                      (rest - channels - groups, groups, channels, filters)))
     x, w = node("input", (), "0", source.type), node("input", (), "1", weight.type)
     body = build.reduce("sum", build.apply("mul", node("read", (x, *read.args[1:]), read.attrs, read.type), w), over)
-    return node("library", (source, weight), Library("convolution", body, (options,)), body.type)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """One axis of a transposed convolution: out = step * axis + dilation * kernel - pad."""
-
-    axis: Axis
-    out: Axis
-    kernel: Axis
-    step: int
-    dilation: int
-    pad: int
-
-    @property
-    def natural(self) -> Size:
-        """How many elements the library's transposed convolution gives."""
-        return self.step * (self.axis.size - 1) + self.dilation * (self.kernel.size - 1) + 1 - 2 * self.pad
-
-
-@dataclass(frozen=True)
-class Transposed:
-    spreads: tuple[Spread, ...]
-    batch: tuple[Axis, ...]
-    groups: tuple[Axis, ...]
-    channels: tuple[Axis, ...]
-    filters: tuple[Axis, ...]
+    return node("library", (source, weight), Library("convolution", body, options), body.type)
 
 
 def transposed(read: Node, weight: Node, over: frozenset[Axis]) -> Node | None:
@@ -149,7 +88,7 @@ def transposed(read: Node, weight: Node, over: frozenset[Axis]) -> Node | None:
                                            (rest - channels - groups, groups, channels, filters)))
     x, w = node("input", (), "0", source.type), node("input", (), "1", weight.type)
     body = build.reduce("sum", build.apply("mul", node("read", (x, *read.args[1:]), read.attrs, read.type), w), over)
-    return node("library", (source, weight), Library("transposed", body, (options,)), body.type)
+    return node("library", (source, weight), Library("transposed", body, options), body.type)
 
 
 def _spread(axis: Axis, index: Node, over: frozenset[Axis]) -> Spread | None:
@@ -196,8 +135,8 @@ def pooling(current: Node) -> Node | None:
     x = node("input", (), "0", source.type)
     body = build.reduce(current.op, node("read", (x, *read.args[1:]), read.attrs, read.type), over)
     batch = tuple(sorted(source.axes - frozenset(w.axis for w in windows), key=str))
-    options = Convolution(_in_order(windows, source), batch, (), (), ())
-    return node("library", (source,), Library("pool", body, (current.op, options)), body.type)
+    options = Pool(current.op, _in_order(windows, source), batch)
+    return node("library", (source,), Library("pool", body, options), body.type)
 
 
 def _in_order(windows: tuple[Window, ...], source: Node) -> tuple[Window, ...]:
@@ -243,7 +182,7 @@ def concatenation(current: Node) -> Node | None:
     if len(holes) != len(parts):
         return None
     return node("library", tuple(source for source, _ in parts),
-                Library("cat", _rebuilt(current, holes, axis), (axis, tuple(a for _, a in parts))), current.type)
+                Library("cat", _rebuilt(current, holes, axis), Cat(axis, tuple(a for _, a in parts))), current.type)
 
 
 def _split(condition: Node) -> tuple[Axis, Size] | None:
