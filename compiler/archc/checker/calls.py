@@ -316,12 +316,9 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
     check_dtypes(inputs, bound.arguments, frame, expr.span)
     context.calls.append(expr.span)
     try:
-        if fn.gradient is not None:
-            terms = statements.custom_gradient(fn, inputs, bound.arguments, callee)
-        else:
-            callee.values.update(bound.arguments)
-            _defaults(inputs, given, callee, splits)
-            terms = statements.results_of(fn, callee)
+        callee.values.update(bound.arguments)
+        _defaults(inputs, given, callee, splits)
+        terms = statements.results_of(fn, callee) if fn.gradient is None else statements.custom_gradient(fn, inputs, callee)
         if all(is_term(t) or isinstance(t, (int, float, bool, SizeVal, AxisRef)) for t in terms):
             values = [as_term(t, expr.span, callee) for t in terms]
         else:

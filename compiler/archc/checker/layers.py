@@ -124,7 +124,8 @@ def declare(entries: Sequence[tree.Parameter], statics: Mapping[str, Value], fra
     for entry in entries:
         name = entry.name.name
         try:
-            if frame.find_value(name) is not None or frame.find_axis(name) is not None:
+            taken = frame.find_value(name) is not None or frame.find_axis(name) is not None
+            if taken or any(number.name == name for number in numbers):
                 frame.fail(codes.DECLARED_TWICE, entry.name.span, name=name)
             if entry in run_time:
                 default = _default(entry, frame)

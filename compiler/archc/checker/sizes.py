@@ -108,6 +108,8 @@ class Size:
             return whole
         if (a := remainder.constant) is not None and (b := divisor.constant) is not None:
             return whole + a // b
+        if remainder.constant == -1 and all(coefficient > 0 for _, coefficient in divisor.terms):
+            return whole - 1  # whatever it is divided by
         return whole + _from_terms({(FloorDiv(remainder, divisor),): 1})
 
     def __mod__(self, other: Size | int) -> Size:

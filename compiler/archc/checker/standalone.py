@@ -9,7 +9,7 @@ from archc.checker import axes as axis_rules
 from archc.checker.frame import Frame, Stop
 from archc.checker.program import Declared, Program
 from archc.checker.sizes import Size
-from archc.checker.terms import as_term, is_term
+from archc.checker.terms import as_term
 from archc.checker.typed import Ref, Term, Unit
 from archc.checker.types import Axis, Type
 from archc.checker.values import RUN_TIME, LayerClass, SizeVal, Value
@@ -88,6 +88,8 @@ def fn_by_itself(declared: Declared, registry: units.Registry) -> None:
             inputs.append(entry)
             continue
         name, kind = entry.name.name, entry.kind.name
+        if name in frame.values or name in frame.axes:
+            frame.fail(codes.DECLARED_TWICE, entry.name.span, name=name)
         if entry.static or kind not in RUN_TIME:
             frame.values[name] = arguments.parameter(entry, None, frame, frame, entry.span)
         elif kind == "axis":
@@ -101,11 +103,7 @@ def fn_by_itself(declared: Declared, registry: units.Registry) -> None:
             frame.values[name] = Ref(name, "number", Type("bool" if kind == "bool" else "float"), (), entry.span)
     for entry in inputs:
         units.root_input(entry, frame, splits)
-    if fn.gradient is not None:
-        given = {i.name.name: v for i in inputs if is_term(v := frame.values[i.name.name])}
-        results = statements.custom_gradient(fn, inputs, given, frame)  # type: ignore[arg-type]
-    else:
-        results = statements.results_of(fn, frame)
+    results = statements.results_of(fn, frame) if fn.gradient is None else statements.custom_gradient(fn, inputs, frame)
     terms = [as_term(value, fn.span, frame) for value in results]
     for term, result in zip(terms, fn.results, strict=False):
         binding.state(frame, term, result, inputs, splits)

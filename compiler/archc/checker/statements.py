@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from archc.checker import axes as axis_rules
 from archc.checker import calls, expressions, scans
 from archc.checker.frame import Context, Frame, Stop
 from archc.checker.terms import apply, as_term, expand, is_term
-from archc.checker.typed import Body, CustomCall, Function, Reduction, Ref, TensorInput, TensorResult, Term
+from archc.checker.typed import Body, CustomCall, Function, Reduction, Ref, TensorInput, TensorResult
 from archc.checker.types import Dim, Layout, Type
 from archc.checker.values import POISON, AxisRef, Poison, Value, chain_size
 from archc.diagnostics import codes
@@ -252,10 +252,11 @@ def _update(name: tree.Ident, value: tree.Expr, frame: Frame) -> None:
 
 
 # ------------------------------------------------------------------------------------------ derivatives of one's own
-def custom_gradient(fn: tree.Fn, inputs: Sequence[tree.Input], given: Mapping[str, Term], frame: Frame) -> list[Value]:
-    """A fn with `grad(...)`: its body and its derivative as a unit, applied to the arguments."""
+def custom_gradient(fn: tree.Fn, inputs: Sequence[tree.Input], frame: Frame) -> list[Value]:
+    """A fn with `grad(...)`: its body and its derivative as a unit, applied to the arguments that the frame holds."""
     assert fn.gradient is not None
     gradient = fn.gradient
+    given = {i.name.name: as_term(frame.values[i.name.name], i.span, frame) for i in inputs}
     tensors = [
         TensorInput(i.name.name, given[i.name.name].type, _any_layout(given[i.name.name].type, frame.context), None, i.span)
         for i in inputs

@@ -61,6 +61,7 @@ class Registry:
         layer = of.layer
         context = self.context()
         root = open_root(context, of.declared, statics, initialise=True, absent=absent)
+        filled(root)
         children = tuple(
             c for name, value in root.children.items() if (c := self._child(name, value, context.wholes)) is not None
         )
@@ -202,6 +203,22 @@ def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorIn
         frozenset(context.effects),
     )
     return tuple(inputs), body, numbers, frame
+
+
+def filled(root: LayerFrame) -> None:
+    """Every size that fills a param must follow from the constructor's arguments, or from the params that its start reads."""
+    known = {number.name for number in root.numbers} | {split.symbol for split in root.context.splits}
+    layouts = {item.name: item.layout for item in root.stored}
+    for item in root.stored:
+        if item.value is None:
+            continue
+        terms = list(warnings.reached([item.value]))
+        read = [layouts[term.path] for term in terms if isinstance(term, Ref) and term.path in layouts]
+        sizes = [axis.size for axis in (*item.type.axes, *(axis for term in terms for axis in term.type.axes))]
+        sizes += [term.size for term in terms if isinstance(term, SizeValue)]
+        said = {s for layout in read for dim in layout if len(symbols := chain_size(dim).symbols - known) == 1 for s in symbols}
+        if unknown := {symbol for size in sizes for symbol in size.symbols} - known - said:
+            root.report(codes.OPEN_PARAM, item.span, names=sorted(unknown), first=min(unknown))
 
 
 def solvable(inputs: Sequence[TensorInput], numbers: Sequence[Number], frame: Frame, root: LayerFrame) -> None:

@@ -138,7 +138,7 @@ def outer_products(results: Sequence[Term], stated: Iterable[frozenset[Axis]], w
     grown: list[typed.Apply] = []
     reductions: list[typed.Reduction] = []
     known: set[frozenset[Axis]] = set(stated)
-    for term in _reached(results):
+    for term in reached(results):
         axes = term.type.axes
         if isinstance(term, typed.Apply):
             if len(axes) > 1 and all(arg.type.axes != axes for arg in term.args) and _inside(term.span, within):
@@ -173,7 +173,7 @@ def _inside(span: Span, around: Span) -> bool:
     return span.file == around.file and around.start <= span.start and span.end <= around.end
 
 
-def _reached(roots: Sequence[Term]) -> Iterator[Term]:
+def reached(roots: Sequence[Term]) -> Iterator[Term]:
     """Every term below, those of loops included; sub-layers are judged by themselves."""
     seen: set[int] = set()
     stack = list(roots)

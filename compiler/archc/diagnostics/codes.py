@@ -166,6 +166,11 @@ OPEN_SPLIT = declare(
     "open-split", "More than one part of a split has no size", title="the sizes of {names} cannot be told apart",
     here="one dimension, more than one unknown size", hint="give all parts but one a size, as in (g=8 k)",
 )
+OPEN_PARAM = declare(
+    "open-param", "A param has a size that is not known when a module is made", title="nothing says the size of {names} here",
+    here="filled when a module is made, before any input is seen",
+    hint="make the axis a parameter of the layer, `{first}: axis`, or state its size: {first} = ...",
+)
 SPLIT_SIZE = declare(
     "split-size", "The parts of a split do not make the whole",
     title="parts of {left} elements do not make a whole of {right}", here="split here",

@@ -2,50 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from math import gcd
 
-from archc.checker.sizes import Atom, FloorDiv, Largest, Size, Symbol, product
+from archc.checker.sizes import Atom, Largest, Size, Symbol, product
+
+Known = Mapping[Atom, Size]
 
 
 def never_negative(size: Size, equal: Sequence[tuple[Size, Size]]) -> bool:
     """Whether a size is never below 0, by itself or because the two sizes of each pair are equal."""
-    said = [_in_terms(size, *pair) for left, right in equal for pair in _atoms_said(left, right)]
-    apart = [size + side for left, right in equal for side in (left - right, right - left)]
-    return any(all(c >= 0 for _, c in found.terms) for found in (size, *said, *apart))
+    left = [a - b for a, b in equal]
+    for _ in range(len(left) + 1):
+        if any(all(c >= 0 for _, c in (size + side).terms) for zero in (Size.of(0), *left) for side in (zero, -zero)):
+            return True
+        known = next((found for zero in left if (found := _solved(zero, f"({len(left)})"))), None)
+        if known is None:
+            return False
+        size, left = _put(size, known), [rest for zero in left if (rest := _put(zero, known)).terms]
+    return False
 
 
-def _atoms_said(left: Size, right: Size) -> list[tuple[Size, Size]]:
-    """(atom, product) where two equal sides say what an atom of sizes is: `c == 4*(c // 4)`, `t == y*z`."""
-    return [(a, b) for a, b in ((left, right), (right, left))
-            if len(b.terms) == len(a.terms) == 1 and a != b and a.terms[0][1] == len(a.terms[0][0]) == 1]
+def _solved(zero: Size, fresh: str) -> Known | None:
+    """Atoms in terms of others where two products are equal: `c == 4*(c // 4)`, `t == y*z`, `2*d == 3*k`."""
+    if len(zero.terms) != 2:
+        return None
+    (one, a), (other, b) = zero.terms
+    if a * b > 0:
+        return None
+    a, b = abs(a), abs(b)
+    if len(one) == len(other) == 1:
+        shared = Size.symbol(fresh)
+        return {one[0]: b // gcd(a, b) * shared, other[0]: a // gcd(a, b) * shared}
+    for monomial, rest, factor in ((one, Size(((other, b),)), a), (other, Size(((one, a),)), b)):
+        if len(monomial) == 1 and factor == 1:
+            # A quotient of the atom itself is exact, and a size like any other.
+            whole = {atom: Size.symbol(f"{fresh}{i}") for i, atom in enumerate(dict.fromkeys(rest.terms[0][0]))
+                     if monomial[0] in _below(atom)}
+            return {**whole, monomial[0]: _put(rest, whole)}
+    return None
 
 
-def _in_terms(size: Size, said: Size, equal: Size) -> Size:
-    """The size with a product for an atom. A quotient of the atom itself, which is then exact, becomes a symbol."""
+def _below(atom: Atom) -> set[Atom]:
+    """The atoms that an atom is made of."""
+    if isinstance(atom, Symbol):
+        return set()
+    parts = (atom.left, atom.right) if isinstance(atom, Largest) else (atom.numerator, atom.denominator)
+    inner = {a for part in parts for monomial, _ in part.terms for a in monomial}
+    return inner.union(*map(_below, inner))
 
-    def rebuilt(atom: Atom) -> Size:
-        if _of(atom) == said:
-            return _each_atom(equal, lambda a: quotient if isinstance(a, FloorDiv) and a.numerator == said else _of(a))
+
+def _put(size: Size, known: Known) -> Size:
+    """The size with what is known put in."""
+
+    def value(atom: Atom) -> Size:
+        if atom in known:
+            return known[atom]
         if isinstance(atom, Symbol):
-            return _of(atom)
+            return Size((((atom,), 1),))
         if isinstance(atom, Largest):
-            return inside(atom.left).largest(inside(atom.right))
-        if atom.numerator == said and any(atom in monomial for monomial, _ in equal.terms):
-            return quotient
-        divided = inside(atom.numerator) // inside(atom.denominator)
-        # What is left of -1 after a division, rounded down, is -1 whatever it was divided by.
-        return _each_atom(divided, lambda a: Size.of(-1) if isinstance(a, FloorDiv) and a.numerator.constant == -1 else _of(a))
+            return _put(atom.left, known).largest(_put(atom.right, known))
+        return _put(atom.numerator, known) // _put(atom.denominator, known)
 
-    def inside(size: Size) -> Size:
-        return _each_atom(size, rebuilt)
-
-    quotient = Size.symbol("(quotient)")
-    return inside(size)
-
-
-def _of(atom: Atom) -> Size:
-    return Size((((atom,), 1),))
-
-
-def _each_atom(size: Size, change: Callable[[Atom], Size]) -> Size:
-    return sum((c * product(map(change, monomial)) for monomial, c in size.terms), Size.of(0))
+    return sum((c * product(map(value, monomial)) for monomial, c in size.terms), Size.of(0))

@@ -395,8 +395,14 @@ class _Lowering:
                 port(f"element{len(wholes) - 1}", element, element.type)
                 elements[id(whole)] = ports[-1].node
             body.done[id(element)] = elements[id(whole)]
-        for position, term in enumerate(around.constants):
-            port(f"outer{position}", term, self.done[id(term)].type)
+        constants: list[Node] = []
+        for term in around.constants:
+            found = self.done[id(term)]
+            if found.op in ("const", "size", "iota"):
+                body.done[id(term)] = found  # as the leaves among the terms
+            else:
+                port(f"outer{len(constants)}", term, found.type)
+                constants.append(found)
         if around.step:
             port("step", loop.step, loop.step.type)
         results = [body(term) for term in (*loop.nexts, *loop.yields)]
@@ -404,7 +410,7 @@ class _Lowering:
         orders += [tuple(sorted(n.axes, key=lambda axis: axis.name)) for n in results[len(loop.states):]]
         outputs = tuple(Output(f"out{k}", n, layout_of(order)) for k, (n, order) in enumerate(zip(results, orders, strict=True)))
         graph = Graph("step", tuple(ports), outputs, notes=Notes(body.spans, body.names))
-        args = [self.done[id(term)] for term in (*loop.starts, *wholes.values(), *around.constants)]
+        args = [*(self.done[id(term)] for term in (*loop.starts, *wholes.values())), *constants]
         attrs = Scan(loop.axis, loop.reverse, len(loop.states), len(wholes), around.step, graph)
         found = node("scan", args, attrs, Type("float"))
         self.spans.setdefault(found, loop.span)
