@@ -31,7 +31,7 @@ from archc.ir.graph import (
 from archc.ir.numpy_spelling import ELEMENTWISE
 from archc.ops.table import OPS
 from archc.syntax.tree import Span
-from tests.fuzz import inner
+from tests.fuzz import inner, loops
 from tests.fuzz.inputs import random_inputs
 
 __all__ = ["Grower", "random_graph", "random_inputs"]
@@ -50,6 +50,7 @@ class Grower:
     smooth: bool  # nothing whose derivative jumps or is 0 everywhere
     written: bool  # nothing that the language has no words for
     loops: bool  # scans too
+    wide: bool  # scans whose steps are random
     axes: list[Axis] = field(default_factory=list)
     ports: list[Port] = field(default_factory=list)
     floats: list[Node] = field(default_factory=list)
@@ -156,6 +157,8 @@ class Grower:
             forms += [self.accumulate, self.constants]
         if self.loops:
             forms += [self.loop, self.loop]
+        if self.wide:
+            forms += [self.loop] * 4 + [self.shift, self.read, self.gather] + [self.accumulate] * (not self.written)
         if not self.smooth:
             forms += [self.jump, self.count]
             forms += [] if self.written else [self.random]
@@ -407,6 +410,14 @@ class Grower:
         if not (found := self.readable()):
             return
         x, axis = found
+        if self.wide:
+            others = [value for value in self.floats if len(value.axes | x.axes) <= 4 and value is not x]
+            sequences = [x, *([value for value in others if axis in value.axes][-1:] if self.rng.random() < 0.4 else [])]
+            constants = self.rng.sample(others, min(2, len(others)))
+            results = loops.loop(self.rng, axis, sequences, list(dict.fromkeys([*constants, x])), self.written)
+            for result in results if self.rng.random() < 0.7 else self.rng.sample(results, 1):
+                self.add(result, (-1.0, 1.0))
+            return
         constants = [value for value in self.floats if value.axes <= x.axes - {axis} and value is not x][:1]
         reverse = self.rng.random() < 0.5
         if self.rng.random() < 0.5:
@@ -460,11 +471,11 @@ class Grower:
 
 
 def random_graph(rng: random.Random, steps: int = 12, *, smooth: bool = False, leading: bool | None = None,
-                 written: bool = False, loops: bool = False) -> Graph:
+                 written: bool = False, loops: bool = False, wide: bool = False) -> Graph:
     """A graph of about so many operations. `smooth`: of operations whose derivatives are continuous, without draws.
     `leading`: whether inputs have leading dimensions `...`; by default, now and then. `written`: of what the language can say.
-    `loops`: with scans too."""
-    grower = Grower(rng, smooth, written, loops)
+    `loops`: with scans too; `wide`: with many, whose steps are random as well."""
+    grower = Grower(rng, smooth, written, loops or wide, wide)
     grower.frame(rng.random() < 0.2 if leading is None else leading)
     for _ in range(steps):
         grower.step()

@@ -31,8 +31,10 @@ def product(first: Node, second: Node) -> Node:
     return build.item(node("call", (first, second), call), 0, y.type)
 
 
-def squashed_sum(x: Node, axis: Axis, constants: Sequence[Node], reverse: bool, step: bool) -> tuple[Node, Node]:
-    """s = tanh(s * c + x) along an axis, perhaps with the step in the sum: the last state, and each change of it."""
+def squashed_sum(x: Node, axis: Axis, constants: Sequence[Node], reverse: bool, step: bool,
+                 start: Node | None = None) -> tuple[Node, Node]:
+    """s = tanh(s * c + x) along an axis, perhaps with the step in the sum: the last state, and each change of it. It starts at
+    0, or somewhere else."""
     axes = x.axes - {axis}
     ports = [Port("s", Type("float", axes), layout(axes)), Port("e", Type("float", axes), layout(axes))]
     ports += [Port(f"o{i}", c.type, layout(c.axes)) for i, c in enumerate(constants)]
@@ -43,7 +45,7 @@ def squashed_sum(x: Node, axis: Axis, constants: Sequence[Node], reverse: bool, 
     new = build.expand(build.apply("tanh", build.apply("add", change, element)), axes)
     results = (Output("s", new, layout(axes)), Output("y", build.apply("sub", new, state), layout(axes)))
     attrs = Scan(axis, reverse, 1, 1, step, Graph("step", tuple(ports), results))
-    scan = node("scan", (build.expand(build.const(0.0), axes), x, *constants), attrs)
+    scan = node("scan", (build.expand(build.const(0.0), axes) if start is None else start, x, *constants), attrs)
     return build.item(scan, 0, Type("float", axes)), build.item(scan, 1, Type("float", x.axes))
 
 

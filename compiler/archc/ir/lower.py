@@ -230,14 +230,15 @@ class _Surroundings:
         self.constants: list[Term] = []
         self.step = False
         seen: set[int] = set()
+        places: set[int] = set()
         stack: list[Term] = list(reversed(roots))
         while stack:
             term = stack.pop()
             if id(term) in seen:
                 continue
             seen.add(id(term))
-            if isinstance(term, LEAVES):
-                continue  # made anew inside: cheaper than carried in
+            if isinstance(term, LEAVES) or id(term) in places:
+                continue  # made anew inside: cheaper than carried in, and an index that is seen is a view
             if id(term) not in inside:
                 self.constants.append(term)
             elif id(term) in own:
@@ -245,8 +246,15 @@ class _Surroundings:
             elif isinstance(term, typed.ReadAt) and _at_step(term, loop) and id(term.arg) not in inside:
                 self.sequences.append((term, term.arg))
             else:
+                if isinstance(term, typed.ReadAt):
+                    places |= {id(index) for _, index, _ in term.at if id(index) not in inside and _of_leaves(index)}
                 stack.extend(reversed(list(arguments(term))))
         self.outside: tuple[Term, ...] = (*loop.starts, *(whole for _, whole in self.sequences), *self.constants)
+
+
+def _of_leaves(term: Term) -> bool:
+    """Whether an index is arithmetic of sizes and of other indices."""
+    return isinstance(term, LEAVES) or (isinstance(term, typed.Apply) and all(map(_of_leaves, term.args)))
 
 
 def _at_step(term: typed.ReadAt, loop: typed.Loop) -> bool:
@@ -379,7 +387,6 @@ class _Lowering:
         body = _Lowering(self.inline, self.order)
         self.bodies.append(body)
         ports: list[Port] = []
-        elements: dict[int, Node] = {}
 
         def port(name: str, term: Term, type_: Type, order: Sequence[Axis] = ()) -> None:
             ports.append(Port(name, type_, layout_of(order or sorted(type_.axes, key=lambda axis: axis.name))))
@@ -388,21 +395,24 @@ class _Lowering:
         for position, state in enumerate(loop.states):
             port(f"state{position}", state, state.type, state.order)
             body.names[ports[-1].node] = state.name
-        wholes: dict[int, Term] = {}
-        for element, whole in around.sequences:
-            if id(whole) not in wholes:
-                wholes[id(whole)] = whole
-                port(f"element{len(wholes) - 1}", element, element.type)
-                elements[id(whole)] = ports[-1].node
-            body.done[id(element)] = elements[id(whole)]
-        constants: list[Node] = []
+        # What enters is told apart by its value: one that two terms stand for enters once.
+        wholes: dict[Node, Node] = {}
+        for element, term in around.sequences:
+            whole = self.done[id(term)]
+            if whole not in wholes:
+                port(f"element{len(wholes)}", element, element.type)
+                wholes[whole] = ports[-1].node
+            body.done[id(element)] = wholes[whole]
+        constants: dict[Node, Node] = {}
         for term in around.constants:
             found = self.done[id(term)]
             if found.op in ("const", "size", "iota"):
                 body.done[id(term)] = found  # as the leaves among the terms
-            else:
+                continue
+            if found not in constants:
                 port(f"outer{len(constants)}", term, found.type)
-                constants.append(found)
+                constants[found] = ports[-1].node
+            body.done[id(term)] = constants[found]
         if around.step:
             port("step", loop.step, loop.step.type)
         results = [body(term) for term in (*loop.nexts, *loop.yields)]
@@ -410,7 +420,7 @@ class _Lowering:
         orders += [tuple(sorted(n.axes, key=lambda axis: axis.name)) for n in results[len(loop.states):]]
         outputs = tuple(Output(f"out{k}", n, layout_of(order)) for k, (n, order) in enumerate(zip(results, orders, strict=True)))
         graph = Graph("step", tuple(ports), outputs, notes=Notes(body.spans, body.names))
-        args = [*(self.done[id(term)] for term in (*loop.starts, *wholes.values())), *constants]
+        args = [*(self.done[id(term)] for term in loop.starts), *wholes, *constants]
         attrs = Scan(loop.axis, loop.reverse, len(loop.states), len(wholes), around.step, graph)
         found = node("scan", args, attrs, Type("float"))
         self.spans.setdefault(found, loop.span)
