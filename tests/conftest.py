@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# Kernels that tests build do not fill the user's cache.
+_cache = tempfile.TemporaryDirectory(prefix="archc-tests-")
+os.environ.setdefault("ARCHC_CACHE", _cache.name)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

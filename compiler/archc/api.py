@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from archc.ir.graph import Graph
-    from archc.ir.module import Package
+    from archc.ir.module import Method, Module, Package
     from archc.loaded import Namespace
 
 RUN_TIME = frozenset({"axis", "int", "float", "bool"})
@@ -116,7 +116,7 @@ def package(program: Program, layers: Iterable[str], static: Mapping[str, object
         return lower_package(units, program.root.path)
 
 
-def load(source: str | Path, *, backend: Literal["auto", "torch"] = "auto", **static: object) -> Namespace:
+def load(source: str | Path, *, backend: Literal["auto", "torch", "cpp"] = "auto", **static: object) -> Namespace:
     """The layers of a file, or of a module of the library such as `"std.norm"`, as nn.Module classes:
 
         KAN = archc.load("std.kan", order=2).KAN
@@ -127,9 +127,9 @@ def load(source: str | Path, *, backend: Literal["auto", "torch"] = "auto", **st
     """
     from archc.loaded import namespace
 
-    if backend not in ("auto", "torch"):
-        raise ValueError(f"there is no backend {backend!r}; this version has 'torch', which 'auto' chooses")
-    return namespace(source, static)
+    if backend not in ("auto", "torch", "cpp"):
+        raise ValueError(f"there is no backend {backend!r}; this version has 'torch', which 'auto' chooses, and 'cpp'")
+    return namespace(source, static, ("torch",) if backend != "cpp" else ("torch", "cpp"))
 
 
 def load_text(text: str, path: str, **static: object) -> Namespace:
@@ -190,6 +190,7 @@ def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str,
         from archc.passes.step_modules import with_steps
 
         found = simplified(with_steps(lower_package(units, program.root.path)))
+        found = grouped(found) if "cpp" in targets else found
         return emit(found, targets=targets, compiler_version=__version__, source_hash=source_hash(program, static))
 
 
@@ -251,6 +252,18 @@ def simplified(package: Package) -> Package:
         )
         modules[key] = replace(module, stored=stored, methods=methods, children=children)
     return replace(package, modules=modules)
+
+
+def grouped(package: Package) -> Package:
+    """The package with what its methods do joined in groups, a kernel for each."""
+    from archc.passes.base import run
+    from archc.passes.group import GROUP
+
+    def methods(module: Module) -> tuple[Method, ...]:
+        done = {id(graph): run(graph, (GROUP,)) for method in module.methods for graph in (method.train, method.eval)}
+        return tuple(replace(m, train=done[id(m.train)], eval=done[id(m.eval)]) for m in module.methods)
+
+    return replace(package, modules={key: replace(module, methods=methods(module)) for key, module in package.modules.items()})
 
 
 def source_hash(program: Program, static: Mapping[str, object]) -> str:

@@ -27,14 +27,14 @@ __path__: list[str] = []  # a package without files: the finder below makes its 
 class Namespace:
     """The layers of one program as attributes. `dir()` lists them."""
 
-    def __init__(self, program: Program, key: str, static: Mapping[str, object]) -> None:
-        self._program, self._key, self._static = program, key, dict(static)
+    def __init__(self, program: Program, key: str, static: Mapping[str, object], targets: Sequence[str] = ("torch",)) -> None:
+        self._program, self._key, self._static, self._targets = program, key, dict(static), tuple(targets)
         self._names = [declared.name for declared in program.layers]
 
     def __getattr__(self, name: str) -> type[nn.Module]:
         if name.startswith("__") or name not in self._names:
             raise AttributeError(f"'{self._program.root.path}' has no layer '{name}'; it has {', '.join(self._names) or 'none'}")
-        found = _module(self._program, self._key, name, self._static)
+        found = _module(self._program, self._key, name, self._static, self._targets)
         layer: type[nn.Module] = found.__dict__["__layer__"]
         setattr(self, name, layer)
         return layer
@@ -49,7 +49,7 @@ class Namespace:
         return _restored, (self._key,)
 
 
-def namespace(source: str | Path, static: Mapping[str, object]) -> Namespace:
+def namespace(source: str | Path, static: Mapping[str, object], targets: Sequence[str] = ("torch",)) -> Namespace:
     """The layers of a file or a module of the library, with static choices."""
     from archc import api
 
@@ -57,23 +57,23 @@ def namespace(source: str | Path, static: Mapping[str, object]) -> Namespace:
     names = [declared.name for declared in program.layers]
     api.check_static(program, names, static)
     name = str(source)
-    key = _encoded(name if sources.locate(name) != Path(name) else str(Path(name).resolve()), static)
-    return Namespace(program, key, static)
+    key = _encoded(name if sources.locate(name) != Path(name) else str(Path(name).resolve()), static, targets)
+    return Namespace(program, key, static, targets)
 
 
-def _encoded(source: str, static: Mapping[str, object]) -> str:
+def _encoded(source: str, static: Mapping[str, object], targets: Sequence[str]) -> str:
     """A module name that says what was loaded: its letters are those of the description, in hexadecimal."""
-    return "x" + json.dumps([source, dict(sorted(static.items()))], separators=(",", ":")).encode().hex()
+    return "x" + json.dumps([source, dict(sorted(static.items())), *targets], separators=(",", ":")).encode().hex()
 
 
 def _restored(key: str) -> Namespace:
     from archc import api
 
-    source, static = json.loads(bytes.fromhex(key.removeprefix("x")))
-    return Namespace(api.open_program(source), key, static)
+    source, static, *targets = json.loads(bytes.fromhex(key.removeprefix("x")))
+    return Namespace(api.open_program(source), key, static, targets)
 
 
-def _module(program: Program, key: str, layer: str, static: Mapping[str, object]) -> ModuleType:
+def _module(program: Program, key: str, layer: str, static: Mapping[str, object], targets: Sequence[str]) -> ModuleType:
     """The module of one layer: made anew if the sources have changed since."""
     from archc import api
 
@@ -82,21 +82,26 @@ def _module(program: Program, key: str, layer: str, static: Mapping[str, object]
     found = sys.modules.get(full)
     if found is not None and found.__dict__.get("__digest__") == digest:
         return found
-    files = api.emitted(program, [layer], api.own_static(program, layer, static))
+    files = api.emitted(program, [layer], api.own_static(program, layer, static), targets)
     text = files["modules.py"]
     where = f"<archc {program.root.path} {layer} {digest}>"
     linecache.cache[where] = (len(text), None, text.splitlines(True), where)
     made = ModuleType(full, f"The layer {layer} of {program.root.path}, compiled.")
-    made.__file__ = where
+    made.__file__, made.__package__ = where, f"{__name__}.{key}"
     made.__dict__["__digest__"] = digest
-    exec(compile(text, where, "exec", dont_inherit=True), made.__dict__)  # our own compiler's output
-    (title,) = json.loads(files["manifest.json"])["layers"]  # not the layer's own name where that means something else in Python
-    made.__dict__["__layer__"] = made.__dict__[title]
-    parent = f"{__name__}.{key}"
+    parent = made.__package__
     if parent not in sys.modules:
         package = ModuleType(parent)
         package.__path__ = []
         sys.modules[parent] = package
+    if "kernels.cpp" in files:
+        from archc.runtime import native
+
+        native.SOURCES[where] = files["kernels.cpp"]
+        sys.modules[f"{parent}.runtime"] = native
+    exec(compile(text, where, "exec", dont_inherit=True), made.__dict__)  # our own compiler's output
+    (title,) = json.loads(files["manifest.json"])["layers"]  # not the layer's own name where that means something else in Python
+    made.__dict__["__layer__"] = made.__dict__[title]
     sys.modules[full] = made
     return made
 
@@ -115,7 +120,7 @@ class _Finder(MetaPathFinder, Loader):
         if len(parts) == 1:
             return None
         space = _restored(parts[0])
-        return _module(space._program, parts[0], parts[1], space._static)
+        return _module(space._program, parts[0], parts[1], space._static, space._targets)
 
     def exec_module(self, module: ModuleType) -> None:
         """The module was filled when it was made."""

@@ -10,6 +10,7 @@ from archc.passes.base import Pass
 from archc.passes.distribute import DISTRIBUTE
 from archc.passes.gather import GATHER
 from archc.passes.gradient import GRADIENT, JVP
+from archc.passes.group import GROUP
 from archc.passes.hoist import HOIST
 from archc.passes.simplify import SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE
 from archc.passes.step import STEP
@@ -33,16 +34,20 @@ STEPPING: tuple[Pass, ...] = (STEP, *INFERENCE)
 # For a target: what is simplest, then what the target's library does whole.
 TORCH: tuple[Pass, ...] = (*INFERENCE, *PREPARE)
 
-TARGETS: dict[str, tuple[Pass, ...]] = {"torch": TORCH}
+# For C++: what is simplest, in groups; torch computes what is between them.
+CPP: tuple[Pass, ...] = (*INFERENCE, GROUP)
+
+TARGETS: dict[str, tuple[Pass, ...]] = {"torch": TORCH, "cpp": CPP}
 
 MODES: dict[str, tuple[Pass, ...]] = {
     "inference": INFERENCE, "training": TRAINING, "second-order": SECOND_ORDER, "forward": FORWARD,
-    "step": STEPPING, "torch": TORCH,
+    "step": STEPPING, "torch": TORCH, "cpp": CPP,
 }
 
 PASSES: dict[str, Pass] = {
     current.name: current
-    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, TRIM, DISTRIBUTE, HOIST, GRADIENT, JVP, STEP, GATHER, *PREPARE)
+    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, TRIM, DISTRIBUTE, HOIST, GRADIENT, JVP, STEP, GATHER, GROUP,
+                    *PREPARE)
 }
 """Every pass by name: what `archc ir --list` shows and `--after`, `--run` take."""
 

@@ -87,8 +87,8 @@ def test_a_file_where_a_folder_is_needed(tmp_path: Path) -> None:
 
 
 def test_wrong_wishes_are_said(tmp_path: Path) -> None:
-    with pytest.raises(archc.UserError, match="there is no target 'cpp'"):
-        archc.compile("std.kan", tmp_path / "out", targets=["cpp"])
+    with pytest.raises(archc.UserError, match="there is no target 'cuda'"):
+        archc.compile("std.kan", tmp_path / "out", targets=["cuda"])
     with pytest.raises(archc.UserError, match="has no layer 'Kan'"):
         archc.compile("std.kan", tmp_path / "out", layers=["Kan"])
     with pytest.raises(archc.UserError, match="no static parameter 'ordr'"):

@@ -9,6 +9,7 @@ from archc.cli.values import add_static, pairs
 
 EXAMPLES = """examples:
   archc compile kat.arch -o build/kat
+  archc compile std.norm -o build/norm --target cpp
   archc compile std.kan -o build/kan --layer KAN --set order=2"""
 
 
@@ -17,13 +18,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, type=Path, metavar="DIR", help="the package's folder; replaced as a whole")
     parser.add_argument("--layer", dest="layers", action="append", metavar="NAME", help="only this layer; give it again for more")
     add_static(parser)
-    parser.add_argument("--target", choices=["torch"], default="torch", help="(torch)")
+    parser.add_argument("--target", choices=["torch", "cpp"], default="torch",
+                        help="cpp: with kernels in C++ for CPUs, built when they are first used (torch)")
 
 
 def run(options: argparse.Namespace) -> int:
     from archc import api
 
     static = pairs(options.static, "--set")
-    files = api.compile(options.file, options.out, targets=[options.target], static=static, layers=options.layers)
+    targets = list(dict.fromkeys(["torch", options.target]))
+    files = api.compile(options.file, options.out, targets=targets, static=static, layers=options.layers)
     print(f"{options.out}: {', '.join(path.name for path in files)}")
     return 0

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import platform
-import shutil
 import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -104,8 +103,12 @@ def _cpu() -> Finding:
 
 
 def _compiler() -> Finding:
-    found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
-    return Finding("c++ compiler", bool(found) or None, found or "none found; not needed by the torch target")
+    from archc.runtime import native
+
+    try:
+        return Finding("c++ compiler", True, f"{' '.join(native.compiler())}; the cpp target runs here")
+    except native.BuildError as problem:
+        return Finding("c++ compiler", None, f"{problem}; the torch target does without")
 
 
 def _gpu() -> list[Finding]:

@@ -27,6 +27,7 @@ COMMANDS = {
     "graph": "draw a layer's graph",
     "train": "train a layer on data, with checkpoints",
     "lsp": "answer an editor: a language server on standard input and output",
+    "cache": "list or remove the kernels that were built on this machine",
     "doctor": "say what this machine can run, and why not",
 }
 DONE, WRONG_INPUT, WRONG_USAGE, BUG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 70, 130, 141

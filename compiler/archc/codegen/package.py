@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.resources import files
 
+from archc.codegen.cpp import print as cpp
+from archc.codegen.cpp.form import Kernel
 from archc.codegen.torch import methods, names
 from archc.codegen.torch.classes import ClassWriter
 from archc.codegen.torch.form import Function
@@ -14,7 +17,7 @@ from archc.codegen.torch.print import WIDTH, function
 from archc.ir.graph import Graph
 from archc.ir.module import Module, Package
 
-TARGETS = ("torch",)
+TARGETS = ("torch", "cpp")
 MANIFEST = "manifest.json"
 FORMAT = 1
 
@@ -34,9 +37,12 @@ def emit(package: Package, *, targets: Sequence[str] = ("torch",), compiler_vers
     if len(listed) > 100:
         listed = "\n    " + ",\n    ".join(f'"{title}"' for title in roots) + ",\n"
     first = f'"""Layers of {source}; {head}."""\n\n{imports}\n\n__all__ = [{listed}]\n'
+    modules, kernels = modules_text(package, titles, f"{head[0].upper()}{head[1:]}. Change that file, not this one.")
+    fused = {"kernels.cpp": cpp.text(kernels, head), "runtime.py": runtime_text()} if kernels else {}
     return {
         "__init__.py": first,
-        "modules.py": modules_text(package, titles, f"{head[0].upper()}{head[1:]}. Change that file, not this one."),
+        "modules.py": modules,
+        **fused,
         MANIFEST: json.dumps(_manifest(package, titles, tuple(targets), compiler_version, source, source_hash), indent=2) + "\n",
         "py.typed": "",
     }
@@ -52,8 +58,8 @@ def class_names(package: Package) -> dict[str, str]:
     return found
 
 
-def modules_text(package: Package, titles: dict[str, str], head: str) -> str:
-    """One Python file with all classes, callees first."""
+def modules_text(package: Package, titles: dict[str, str], head: str) -> tuple[str, list[Kernel]]:
+    """One Python file with all classes, callees first; and the kernels that it calls."""
     registry = Registry(names=names.Names(titles.values()))
     classes: list[list[str]] = []
     states: dict[tuple[str, str], str] = {}
@@ -66,7 +72,13 @@ def modules_text(package: Package, titles: dict[str, str], head: str) -> str:
         classes.append(lines)
     written = "\n\n\n".join("\n".join(lines) for lines in classes) + "\n"
     body = "\n\n\n".join([*used(written), written])
-    return "\n".join([f'"""{head}"""', "", "from __future__ import annotations", "", *_imports(body), "", "", body])
+    text = "\n".join([f'"""{head}"""', "", "from __future__ import annotations", "", *_imports(body), "", "", body])
+    return text, registry.kernels
+
+
+def runtime_text() -> str:
+    """The file that builds and calls kernels, as every package with kernels carries it."""
+    return files("archc.runtime").joinpath("native.py").read_text(encoding="utf-8")
 
 
 def function_text(graph: Graph, title: str) -> str:
@@ -86,17 +98,19 @@ def _imports(body: str) -> list[str]:
     found += [""] if found else []
     found += ["import torch"]
     found += ["import torch.nn.functional as F"] if "F." in body else []
-    return [*found, "from torch import Tensor, nn"]
+    found += ["from torch import Tensor, nn"]
+    return [*found, "", "from .runtime import Kernels", "", "_kernels = Kernels(__file__)"] if "_kernels" in body else found
 
 
 def _function_class(parts: Sequence[Function | str]) -> list[str]:
-    lines: list[str] = []
+    """A class of functions, or one function."""
+    if isinstance(parts[0], Function):
+        return function(parts[0])
+    lines = [part for part in parts if isinstance(part, str)]
     for part in parts:
-        if isinstance(part, str):
-            lines += [part, "    generate_vmap_rule = True", ""]
-        else:
-            lines += [*function(part, "    "), ""]
-    return lines[:-1]
+        if isinstance(part, Function):
+            lines += [*[""] * (len(lines) > 1), *function(part, "    ")]
+    return lines
 
 
 def _manifest(package: Package, titles: dict[str, str], targets: tuple[str, ...], version: str, source: str,

@@ -104,6 +104,7 @@ class Call:
     wrt: tuple[str, ...]
     stopped: tuple[str, ...] = ()
     surrogate: bool = False
+    fused: bool = False  # made by grouping: a kernel computes it whole
 
 
 @dataclass(frozen=True)

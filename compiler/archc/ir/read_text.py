@@ -176,11 +176,11 @@ class _Reader(Cursor):
         self.expect("$")
         name = self.take("int")
         self.expect("wrt")
-        wrt = self.listed(self.name) if self.now.text not in ("{", "stopped", "surrogate") else []
+        wrt = self.listed(self.name) if self.now.text not in ("{", "stopped", "surrogate", "fused") else []
         stopped = self.listed(self.name) if self.accept("stopped") else []
-        surrogate = self.accept("surrogate")
+        surrogate, fused = self.accept("surrogate"), self.accept("fused")
         body, vjp = self.graphs(2)
-        self.calls[name] = Call(body, vjp, tuple(wrt), tuple(stopped), surrogate)
+        self.calls[name] = Call(body, vjp, tuple(wrt), tuple(stopped), surrogate, fused)
 
     def loop(self) -> None:
         self.expect("$")

@@ -233,7 +233,7 @@ class _Writer:
         head = f"  fn {name} wrt {', '.join(map(name_text, call.wrt))}"
         if call.stopped:
             head += f" stopped {', '.join(map(name_text, call.stopped))}"
-        head += " surrogate" * call.surrogate + " {"
+        head += " surrogate" * call.surrogate + " fused" * call.fused + " {"
         inner = [*_Writer(call.body).lines(), *_Writer(call.vjp).lines()]
         return [head, *(f"    {line}" for line in inner), "  }"]
 

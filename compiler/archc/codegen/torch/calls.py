@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from archc.checker.types import LEADING, Axis, Layout, flat, layout_of
 from archc.codegen.torch import layout, names
 from archc.codegen.torch.form import Assign, Dims, Expr
 from archc.codegen.torch.layout import literal
-from archc.codegen.torch.lower import Lowering
+from archc.codegen.torch.lower import Lowering, NeedsFlat
 from archc.ir.graph import Call, Member, Node, Output, Random, Scan
 
 
@@ -95,13 +96,13 @@ def member(low: Lowering, current: Node) -> Expr:
                     attrs.state)
 
 
-def _results(low: Lowering, current: Node, results: list[Expr], wish: str, state: str = "") -> Expr:
+def _results(low: Lowering, current: Node, results: list[Expr], wish: str, state: str = "", named: Sequence[str] = ()) -> Expr:
     """The results of a call, unpacked where there are several; `state` is given last, and kept under its name."""
     if len(results) == 1 and not state:
         low.results[current] = results
     else:
-        wishes = [f"{wish}_{i}" for i in range(len(results))] if len(results) > 1 else [f"{wish}_result"]
-        targets = tuple(low.scope.names.fresh(wish) for wish in wishes)
+        wishes = named or ([f"{wish}_{i}" for i in range(len(results))] if len(results) > 1 else [f"{wish}_result"])
+        targets = tuple(low.scope.names.fresh(text) for text in wishes)
         if state:
             targets = (*targets, low.scope.names.fresh(low.scope.states[state]))
             low.scope.states[state] = targets[-1]
@@ -138,16 +139,23 @@ def call(low: Lowering, current: Node) -> Expr:
     attrs = current.attrs
     assert isinstance(attrs, Call)
     attrs = _relaid(attrs, [low.value(arg) for arg in current.args])
+    layouts = (*(port.layout for port in attrs.body.inputs), *(output.layout for output in attrs.body.outputs))
+    leads = any(axis.name == LEADING for where in layouts for axis in flat(where))
+    if attrs.fused and leads and low.native:
+        raise NeedsFlat
     function = low.scope.functions(attrs, low.native)
-    args = [memory(low, low.value(arg), port.layout) for arg, port in zip(current.args, attrs.body.inputs, strict=False)]
+    args = [low.value(arg) if port.role == "number" else memory(low, low.value(arg), port.layout)
+            for arg, port in zip(current.args, attrs.body.inputs, strict=False)]
     args += [layout.name(low.scope.inputs[port]) for port in function.ports]
     args += [Expr("name", (), (low.symbol(symbol),), None, "int") for symbol in function.symbols]
+    text = function.name if attrs.fused else f"{function.name}.apply"
     results = [
-        Expr("function", tuple(args), (f"{function.name}.apply",), layout.entry_dims(output.layout), output.node.type.dtype)
+        Expr("function", tuple(args), (text,), layout.entry_dims(output.layout), output.node.type.dtype)
         for output in attrs.body.outputs
     ]
     low.calls[current] = attrs
-    return _results(low, current, results, names.python_name(attrs.body.name))
+    named = [output.name for output in attrs.body.outputs] if attrs.fused else ()
+    return _results(low, current, results, names.python_name(attrs.body.name), named=named)
 
 
 def _relaid(call: Call, args: list[Expr]) -> Call:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Layout
-from archc.codegen.torch import entry, names
+from archc.codegen.cpp.form import Kernel
+from archc.codegen.torch import entry, fused, names
 from archc.codegen.torch.form import Assign, Branch, Do, Expr, Function, NoGrad, Raise, Return, Statement, verify
 from archc.codegen.torch.layout import name
 from archc.codegen.torch.lower import Custom, Lowering, NeedsFlat, Scope
@@ -26,10 +27,15 @@ class Registry:
     written: list[list[Function | str]] = field(default_factory=list)
     names: Names = field(default_factory=Names)
     drawing: dict[str, frozenset[str]] = field(default_factory=dict)  # the methods of a module that draw, by its key
+    kernels: list[Kernel] = field(default_factory=list)
 
     def __call__(self, call: Call, native: bool) -> Custom:
-        key = (call, native)
-        if key not in self.made:
+        key = (call, native and not call.fused)
+        if key not in self.made and call.fused:
+            title = self.names.fresh(f"_{names.snake_case(call.body.name)}")
+            self.made[key], written = fused.write(call, title, self.kernels, self)
+            self.written += written
+        elif key not in self.made:
             title = "_" + "".join(part[:1].upper() + part[1:] for part in call.body.name.split("_"))
             self.made[key] = custom(call, self.names.fresh(title), self)
         return self.made[key]
@@ -128,11 +134,12 @@ def _method(found: Method, train: Graph, other: Graph, by_mode: str | None, numb
         {**numbers, **given}, Names(written.values()), registry, by_mode,
         generator="generator" if draws(found.train, drawing) or draws(found.eval, drawing) else None, drawing=drawing,
     )
-    base = scope.names
+    base, around = scope.names, scope.inputs
     bodies = []
     for graph in [train] if train is other else [train, other]:
-        scope.names = base.branch()
+        scope.names, scope.inputs = base.branch(), around
         bodies.append(_body(graph, scope, native))
+    scope.inputs = around
     low = Lowering(train, scope, native)
     head = [*checks(found),
             *entry.statements(low, [train] if train is other else [train, other], known, found.defaults, given)]
@@ -344,7 +351,8 @@ def custom(call: Call, title: str, registry: Registry) -> Custom:
     refused = [statement for statement in second.body if isinstance(statement, Raise)]
     rest = [statement for statement in second.body if not isinstance(statement, Raise)]
     backward_ = Function("backward", second.arguments, "Any", (*refused, *restore, *rest), decorators=("@staticmethod",))
-    registry.written.append([f"class {title}(torch.autograd.Function):", forward_, context, backward_])
+    registry.written.append([f"class {title}(torch.autograd.Function):", "    generate_vmap_rule = True",
+                             forward_, context, backward_])
     return found
 
 

@@ -33,6 +33,11 @@ def python_name(text: str) -> str:
     return text + "_" if plain and (keyword.iskeyword(plain) or keyword.issoftkeyword(plain)) else text
 
 
+def snake_case(text: str) -> str:
+    """EvoNormS0 as evo_norm_s0."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).lower()
+
+
 def attribute(text: str) -> str:
     """The attribute of an nn.Module that holds what the source calls `text`."""
     found = python_name(text)

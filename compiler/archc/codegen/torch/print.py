@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import textwrap
 from collections.abc import Iterator
 from functools import cache
 
@@ -100,10 +101,21 @@ def function(fn: Function, indent: str = "") -> list[str]:
 
 def docstring(doc: str, indent: str) -> list[str]:
     doc = doc.strip().replace("\\", "\\\\").replace('"""', "'''")
-    lines = doc.split("\n")
+    lines = _refilled(doc.split("\n"), WIDTH - len(indent))
     if len(lines) == 1 and len(lines[0]) + len(indent) + 6 <= WIDTH:
         return [f'{indent}"""{lines[0]}{" " * lines[0].endswith(chr(34))}"""']
     return [f'{indent}"""{lines[0]}', *((indent + line).rstrip() for line in lines[1:]), f'{indent}"""']
+
+
+def _refilled(lines: list[str], width: int) -> list[str]:
+    """Paragraphs with a line that is too long, filled anew; the others as they are. The first line has quotes before it."""
+    found: list[str] = []
+    for filled, group in itertools.groupby(lines, key=bool):
+        part = list(group)
+        if filled and (max(map(len, part)) > width or (not found and len(part[0]) > width - 3)):
+            part = textwrap.wrap(" ".join(line.strip() for line in part), width - 3)
+        found += part
+    return found
 
 
 def block(body: tuple[Statement, ...], indent: str) -> Iterator[str]:

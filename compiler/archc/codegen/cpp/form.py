@@ -1,0 +1,171 @@
+"""What a C++ kernel does, as loops: the small form between lowering and printing.
+
+A kernel is one function of tensors, sizes and numbers. Its work along the parallel axes is cut into chunks; what happens at one
+place of them is a list of statements. `T` is the type of the module's floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Union
+
+from archc.checker.sizes import Size
+from archc.diagnostics.model import CompilerBug
+from archc.ops.table import DType
+
+Index = tuple[tuple[str, Size], ...]
+"""Loop variables times strides, added up."""
+
+
+@dataclass(frozen=True)
+class Expr:
+    """An operation of the table on other expressions; or `const` (value: the number), `size` (a Size), `name` (a variable),
+    `load` (value: the array; at: where), `place` (at: an index as a number)."""
+
+    op: str
+    args: tuple[Expr, ...] = ()
+    value: bool | int | float | str | Size | None = None
+    at: Index = ()
+    dtype: DType = "float"
+
+
+@dataclass(frozen=True)
+class Let:
+    name: str
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Start:
+    """A variable that a reduction adds to, with its neutral value."""
+
+    name: str
+    op: str
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Fill:
+    """The first `count` elements of an array with the neutral value of a reduction."""
+
+    array: str
+    op: str
+    count: Size
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Store:
+    """`array[at] = value`, or `op(array[at], value)`; the array may be a variable, without a place."""
+
+    array: str
+    at: Index | None
+    value: Expr
+    op: str | None = None
+
+
+@dataclass(frozen=True)
+class For:
+    """A loop from 0 up to a size, or to the elements that a block has left. `simd`: its steps are independent but for `sums`."""
+
+    variable: str
+    extent: Size | str
+    body: tuple[Statement, ...]
+    simd: bool = False
+    sums: tuple[tuple[str, str], ...] = ()  # operation and variable
+
+
+Statement = Union[Let, Start, Fill, Store, For]
+
+
+@dataclass(frozen=True)
+class Array:
+    """A tensor that comes in or goes out, or memory of a thread (`count` elements) or of a chunk."""
+
+    name: str
+    dtype: DType
+    count: Size
+    axes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """A parallel axis that is walked innermost, `width` elements at a time."""
+
+    variable: str
+    size: Size
+    width: int
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """`parallel`: loop variables and extents, outermost first, the block's number last. `partial`: arrays that each chunk adds up
+    for itself, added together in order of the chunks when all are done; then comes `after`. `chunks` says how many there are
+    where the result depends on it, so that it does not depend on the number of threads. One thread does it `alone` where `work`
+    is less.
+    """
+
+    name: str
+    doc: str
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    symbols: tuple[tuple[str, str], ...]  # of sizes, and how each is written
+    numbers: tuple[str, ...]
+    parallel: tuple[tuple[str, Size], ...]
+    block: Block | None
+    body: tuple[Statement, ...]
+    work: Size
+    alone: int
+    chunks: int | None = None
+    scratch: tuple[Array, ...] = ()
+    partial: tuple[tuple[str, Array], ...] = ()  # the reduction, the array
+    after: tuple[Statement, ...] = ()
+    after_scratch: tuple[Array, ...] = ()
+
+
+def verify(kernel: Kernel) -> None:
+    """Every name is known where it is read, and nothing that comes in is written. Raises CompilerBug."""
+    told = {array.name for array in kernel.inputs} | set(kernel.numbers)
+    written = {array.name for array in kernel.outputs}
+    partial = {array.name for _, array in kernel.partial}
+    loops = {variable for variable, _ in kernel.parallel}
+    block = {kernel.block.variable, f"{kernel.block.variable}_first"} if kernel.block else set()
+    scratch = {array.name for array in kernel.scratch}
+    _verify(kernel.body, told | loops | block | scratch, scratch | written | partial, kernel)
+    after = {array.name for array in kernel.after_scratch}
+    _verify(kernel.after, told | partial | after, after | written, kernel)
+
+
+def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], kernel: Kernel) -> None:
+    known, writable = set(known), set(writable)
+    for statement in body:
+        if isinstance(statement, For):
+            _verify(statement.body, known | {statement.variable}, writable, kernel)
+            continue
+        if isinstance(statement, (Fill, Store)):
+            _demand(statement.array in writable, statement.array, kernel)
+        if isinstance(statement, Store):
+            for variable, _ in statement.at or ():
+                _demand(variable in known, variable, kernel)
+        if isinstance(statement, (Let, Store)):
+            for part in walk(statement.value):
+                if part.op in ("name", "load"):
+                    _demand(str(part.value) in known | writable, str(part.value), kernel)
+                for variable, _ in part.at:
+                    _demand(variable in known, variable, kernel)
+        if isinstance(statement, (Let, Start)):
+            known.add(statement.name)
+        if isinstance(statement, Start):
+            writable.add(statement.name)
+
+
+def _demand(holds: bool, name: str, kernel: Kernel) -> None:
+    if not holds:
+        raise CompilerBug(f"kernel {kernel.name} uses {name} where it is not known")
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    yield expr
+    for arg in expr.args:
+        yield from walk(arg)

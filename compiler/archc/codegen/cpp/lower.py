@@ -1,0 +1,393 @@
+"""From a group to the loops of its C++ kernel.
+
+The work at one place of the parallel axes is done in sweeps. A sweep goes over the group's other axes once; it computes what
+depends on the reductions of earlier sweeps, adds up those of its own, and stores results as soon as they are known. What a later
+sweep needs again is computed again from the inputs, which lie in the cache by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial, reduce
+from itertools import pairwise
+
+from archc.checker.sizes import Size, product
+from archc.checker.types import LEADING, Axis, Type, flat, layout_of
+from archc.codegen.cpp.form import Array, Block, Expr, Fill, For, Index, Kernel, Let, Start, Statement, Store, verify, walk
+from archc.codegen.cpp.spelling import REDUCTIONS, SPELLING
+from archc.codegen.torch.names import Names
+from archc.ir.build import apply
+from archc.ir.graph import Graph, Node, node, rewrite, topological, users
+from archc.ir.meaning import meaning
+from archc.ops.table import OPS
+from archc.passes.group import split
+
+Order = tuple[Axis, ...]
+
+USED = ("T", "threads", "team", "chunk", "chunks", "places", "at", *(f"place_{n}" for n in range(16)), "place")
+"""Names of the code around a kernel's body."""
+
+LANES, RUN = 64, 4096
+"""Elements of a block along a parallel axis: where sums are kept for each of them, and where there is nothing to keep."""
+
+ALONE = 1 << 15  # elements: for fewer, waking a thread takes longer than the work
+CHUNKS = 64
+
+
+def lower(group: Graph, name: str, orders: Mapping[str, Order], doc: str = "") -> Kernel:
+    """The kernel of a group. `orders` says how the axes of each input and output lie in memory, outermost first."""
+    ports = tuple(replace(port, layout=layout_of(orders[port.name])) for port in group.inputs)
+    outputs = tuple(replace(output, layout=layout_of(orders[output.name])) for output in group.outputs)
+    spelled = _spelled(replace(group, inputs=ports, outputs=outputs))
+    return _Lowering(_collapsed(spelled), name, doc).kernel()
+
+
+def _spelled(graph: Graph) -> Graph:
+    """The graph in operations that C++ has."""
+    known = SPELLING.keys() | REDUCTIONS.keys()
+    while True:
+        def rule(current: Node) -> Node | None:
+            if current.op == "ipow" and type(power := current.args[1].attrs) is int and 1 <= power <= 4:
+                return reduce(partial(apply, "mul"), [current.args[0]] * power)
+            return meaning(current) if current.op in OPS and current.op not in known else None
+
+        new = rewrite(graph, rule)
+        if new.roots == graph.roots:
+            return graph
+        graph = new
+
+
+# ------------------------------------------------------------------------------------------- axes that are one
+def _collapsed(graph: Graph) -> Graph:
+    """The graph with neighbouring axes that are always together as one."""
+    while pair := _pair(graph):
+        graph = _joined(graph, *pair)
+    return graph
+
+
+def _pair(graph: Graph) -> tuple[Axis, Axis] | None:
+    orders = _laid(graph)
+    nodes = list(topological(graph.roots))
+    reading = users(graph.roots)
+    cut = split([n for n in nodes if n.args], graph.roots, reading)
+    parallel = cut.parallel if cut else frozenset()
+    alone = {n.attrs for n in nodes if n.op == "iota"}
+    sets = [n.axes for n in nodes] + [n.attrs for n in nodes if isinstance(n.attrs, frozenset)]
+    for order in orders:
+        for first, second in pairwise(order):
+            together = all((first in axes) == (second in axes) for axes in (*sets, *map(frozenset, orders)))
+            adjacent = all(first not in o or o.index(first) + 1 == o.index(second) for o in orders if second in o)
+            if together and adjacent and not {first, second} & alone and (first in parallel) == (second in parallel):
+                return first, second
+    return None
+
+
+def _joined(graph: Graph, first: Axis, second: Axis) -> Graph:
+    return relabelled(graph, {first: Axis(f"{first.name}_{second.name}", first.size * second.size), second: None})
+
+
+def relabelled(graph: Graph, names: Mapping[Axis, Axis | None]) -> Graph:
+    """The graph with other axes in the place of some, or none: their sizes are part of another's."""
+    def axes(of: Iterable[Axis]) -> list[Axis]:
+        return [found for axis in of if (found := names.get(axis, axis)) is not None]
+
+    def type_of(type_: Type) -> Type:
+        return Type(type_.dtype, frozenset(axes(type_.axes)))
+
+    new: dict[Node, Node] = {}
+    for current in topological(graph.roots):
+        attrs = current.attrs
+        if isinstance(attrs, frozenset):
+            attrs = frozenset(axes(attrs))
+        elif isinstance(attrs, Axis):
+            (attrs,) = axes((attrs,))
+        new[current] = node(current.op, (new[arg] for arg in current.args), attrs, type_of(current.type))
+    ports = tuple(replace(p, type=type_of(p.type), layout=layout_of(axes(d[0] for d in p.layout))) for p in graph.inputs)
+    outputs = tuple(replace(o, node=new[o.node], layout=layout_of(axes(d[0] for d in o.layout))) for o in graph.outputs)
+    known = {new[n]: text for n, text in graph.notes.names.items() if n in new}
+    spans = {new[n]: span for n, span in graph.notes.spans.items() if n in new}
+    return replace(graph, inputs=ports, outputs=outputs, notes=replace(graph.notes, names=known, spans=spans))
+
+
+# ------------------------------------------------------------------------------------------------------ lowering
+@dataclass
+class _Nest:
+    """Loops over some axes, with the statements of each depth."""
+
+    axes: Order
+    blocks: list[list[Statement]]
+    done: dict[Node, Expr] = field(default_factory=dict)
+    sums: list[list[tuple[str, str]]] = field(default_factory=list)  # by depth: reductions of the loop that opens it
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, name: str, doc: str) -> None:
+        self.graph, self.name, self.doc = graph, name, doc
+        self.nodes = list(topological(graph.roots))
+        self.reading = users(graph.roots)
+        members = [n for n in self.nodes if n.args]
+        cut = split(members, graph.roots, self.reading)
+        assert cut is not None
+        self.parallel, self.late = cut.parallel, cut.late
+        laid = _merged(_laid(graph))
+        every = {axis for n in self.nodes for axis in n.axes}
+        self.order = (*sorted(every - set(laid), key=lambda axis: axis.name), *laid)
+        self.names = Names([name] + [p.name for p in graph.inputs] + [o.name for o in graph.outputs] + list(USED))
+        self.variables = {axis: self.names.fresh(axis.name) for axis in self.order}
+        self.block: Block | None = None
+        inner = self.order[-1]
+        if inner in self.parallel:
+            sums = any(n.op in REDUCTIONS and not n.attrs & {inner} for n in self.nodes)  # type: ignore[operator]
+            self.block = Block(self.variables[inner], inner.size, LANES if sums else RUN)
+            self.parallel = self.parallel - {inner}
+        self.lane = inner if self.block else None
+        self.roots = {output.node for output in graph.outputs}
+        self.arrays = {p.node: (p.name, flat(p.layout)) for p in graph.inputs if p.role != "number"}
+        self.results: dict[Node, tuple[str, Order]] = {}  # reductions that lie in an array, by the axes that they keep
+        self.scratch: list[Array] = []
+        self.partial: list[tuple[str, Array]] = []
+        self.level: dict[Node, int] = {}
+        for current in self.nodes:
+            below = max((self.level[arg] for arg in current.args), default=0)
+            self.level[current] = below + (current.op in REDUCTIONS)
+
+    # -- the whole -----------------------------------------------------------------------------------------------
+    def kernel(self) -> Kernel:
+        graph = self.graph
+        top = _Nest((), [[]])
+        body: list[Statement] = []
+        early = [n for n in self.nodes if n not in self.late]
+        edge = [n for n in self.nodes if n.op in REDUCTIONS and n in self.late and n.args[0] not in self.late]
+        for level in range(max(self.level.values(), default=0) + 1):
+            sums = [n for n in (*early, *edge) if n.op in REDUCTIONS and self.level[n] == level + 1]
+            stored = [n for n in early if n in self.roots and self.level[n] == level]
+            self.sweep(sums, stored, top, body)
+        after: list[Statement] = []
+        kept = self.parallel, self.block, self.lane, self.scratch
+        self.parallel, self.block, self.lane, self.scratch = frozenset(), None, None, []
+        late_top = _Nest((), [[]])
+        for level in range(max(self.level.values(), default=0) + 1):
+            sums = [n for n in self.nodes if n in self.late and n.op in REDUCTIONS and n not in edge
+                    and self.level[n] == level + 1]
+            stored = [n for n in self.nodes if n in self.late and n in self.roots and self.level[n] == level]
+            self.sweep(sums, stored, late_top, after)
+        after_scratch, (self.parallel, self.block, self.lane, self.scratch) = self.scratch, kept
+        loops = [(self.variables[axis], axis.size) for axis in self.order if axis in self.parallel]
+        if self.block:
+            width = self.block.width
+            loops.append((f"{self.block.variable}_block", (self.block.size + (width - 1)) // width))
+        symbols = sorted({s for axis in self.order for s in axis.size.symbols}
+                         | {s for n in self.nodes if n.op == "size" for s in n.attrs.symbols})  # type: ignore[union-attr]
+        made = Kernel(
+            self.name, self.doc, tuple(self.array(p.name, p.type, p.layout) for p in graph.inputs if p.role != "number"),
+            tuple(self.array(o.name, Type(o.node.type.dtype, o.node.axes), o.layout) for o in graph.outputs),
+            tuple((symbol, self.size_name(symbol)) for symbol in symbols),
+            tuple(p.name for p in graph.inputs if p.role == "number"), tuple(loops), self.block,
+            tuple(body), max((n.type.count for n in self.nodes), key=_degree), ALONE, CHUNKS if self.partial else None,
+            tuple(self.scratch), tuple(self.partial), tuple(after), tuple(after_scratch))
+        verify(made)
+        return made
+
+    def size_name(self, symbol: str) -> str:
+        wish = "rows" if symbol == LEADING else symbol
+        return self.names.fresh(f"{wish}_size" if wish in self.names.visible else wish)
+
+    def array(self, name: str, type_: Type, layout: Sequence[Sequence[Axis]]) -> Array:
+        return Array(name, type_.dtype, type_.count, tuple(dim[0].name for dim in layout))
+
+    def sweep(self, sums: Sequence[Node], stored: Sequence[Node], top: _Nest, body: list[Statement]) -> None:
+        """One pass over the axes inside: a nest of loops for each set of axes."""
+        nests: dict[frozenset[Axis], list[tuple[Node, bool]]] = {}
+        for root in sums:
+            nests.setdefault(root.args[0].axes - self.parallel, []).append((root, True))
+        for root in stored:
+            axes = frozenset(dim[0] for o in self.graph.outputs if o.node is root for dim in o.layout)
+            nests.setdefault(axes - self.parallel, []).append((root, False))
+        for axes, roots in nests.items():
+            self.nest(axes, roots, top, body)
+
+    def nest(self, axes: frozenset[Axis], roots: Sequence[tuple[Node, bool]], top: _Nest, body: list[Statement]) -> None:
+        order = tuple(axis for axis in self.order if axis in axes)
+        nest = _Nest(order, [[] for _ in range(len(order) + 1)], sums=[[] for _ in range(len(order) + 1)])
+        before: list[Statement] = []
+        closing: list[list[Statement]] = [[] for _ in range(len(order) + 1)]  # after the loop that opens the depth below
+        for root, adds in roots:
+            if adds:
+                self.reduction(root, nest, top, before, closing)
+                continue
+            value = self.value(root, nest, top)
+            for output in self.graph.outputs:
+                if output.node is root:
+                    at = self.index(tuple(dim[0] for dim in output.layout))
+                    nest.blocks[len(order)].append(Store(output.name, at, value))
+        body.extend(top.blocks[0])
+        top.blocks[0].clear()
+        body.extend(before)
+        inner: list[Statement] = [*nest.blocks[len(order)]]
+        for depth in range(len(order), 0, -1):
+            axis = order[depth - 1]
+            extent: Size | str = axis.size
+            if axis == self.lane and self.block:
+                extent = f"{self.block.variable}_count"
+            innermost = depth == len(order)
+            loop = For(self.variables[axis], extent, tuple(inner), innermost, tuple(nest.sums[depth]))
+            inner = [*nest.blocks[depth - 1], loop, *closing[depth - 1]]
+        body.extend(_tidy(inner))
+
+    # -- reductions ----------------------------------------------------------------------------------------------
+    def reduction(self, root: Node, nest: _Nest, top: _Nest, before: list[Statement], closing: list[list[Statement]]) -> None:
+        over: frozenset[Axis] = root.attrs  # type: ignore[assignment]
+        order, op, dtype = nest.axes, root.op, root.type.dtype
+        kept = tuple(axis for axis in order if axis not in over)
+        value = self.value(root.args[0], nest, top)
+        wish = self.graph.notes.names.get(root, {"sum": "total", "max": "largest", "min": "smallest"}.get(op, "found"))
+        partial = root in self.late and bool(over & (self.parallel | ({self.lane} if self.lane else set())))
+        across = tuple(axis for axis in self.order if axis in root.axes) if partial else kept
+        name = self.names.fresh(wish)
+        target: str | None = None
+        if across or partial:
+            count = product(axis.size if partial else self.extent(axis) for axis in across)
+            target = name
+            array = Array(name, dtype, count)
+            if partial:
+                self.partial.append((op, array))
+            else:
+                self.scratch.append(array)
+            self.results[root] = (name, across)
+            at = self.index(across, inside=not partial)
+        depth = len(kept) if order[: len(kept)] == kept else None
+        if depth == len(order):  # nothing is left to add up here
+            assert target is not None
+            if not partial:
+                before.append(Fill(target, op, array.count, dtype))
+            nest.blocks[len(order)].append(Store(target, at, value, op))
+            return
+        if depth is None:
+            assert target is not None
+            if not partial:
+                before.append(Fill(target, op, array.count, dtype))
+            nest.blocks[len(order)].append(Store(target, at, value, op))
+            return
+        running = name if target is None else self.names.fresh(f"{wish}_here")
+        holder = before if depth == 0 else nest.blocks[depth]
+        holder.append(Start(running, op, dtype))
+        inner = running
+        if len(order) - depth > 1:  # the innermost loop adds up for itself: shorter sums are more exact
+            inner = self.names.fresh(f"{wish}_row")
+            nest.blocks[len(order) - 1].append(Start(inner, op, dtype))
+            closing[len(order) - 1].append(Store(running, None, Expr("name", (), inner, (), dtype), op))
+        nest.sums[len(order)].append((op, inner))
+        nest.blocks[len(order)].append(Store(inner, None, value, op))
+        if target is None:
+            top.done[root] = Expr("name", (), name, (), dtype)
+        else:
+            closing[depth].append(Store(target, at, Expr("name", (), running, (), dtype), op if partial else None))
+
+    def extent(self, axis: Axis) -> Size:
+        return Size.of(self.block.width) if self.block and axis == self.lane else axis.size
+
+    # -- values --------------------------------------------------------------------------------------------------
+    def index(self, axes: Order, inside: bool = False) -> Index:
+        """The place of an element; `inside`: of memory that holds one block of the parallel axis only."""
+        found: list[tuple[str, Size]] = []
+        stride = Size.of(1)
+        for axis in reversed(axes):
+            if axis == self.lane and not inside and self.block:
+                found.append((f"{self.block.variable}_first", stride))
+            found.append((self.variables[axis], stride))
+            stride = stride * (self.extent(axis) if inside else axis.size)
+        return tuple(reversed(found))
+
+    def value(self, root: Node, nest: _Nest, top: _Nest) -> Expr:
+        """The expression of a node in a nest. Each part is computed at the depth of its innermost axis."""
+        stack = [root]
+        while stack:
+            current = stack[-1]
+            if current in nest.done or current in top.done:
+                stack.pop()
+                continue
+            settled = current in self.results or current in self.arrays or not current.args
+            if not settled and (missing := [a for a in current.args if a not in nest.done and a not in top.done]):
+                stack.extend(missing)
+                continue
+            stack.pop()
+            inside = current.axes - self.parallel
+            home = nest if inside & frozenset(nest.axes) else top
+            depth = max((i + 1 for i, axis in enumerate(nest.axes) if axis in inside), default=0)
+            made = self.expr(current, nest, top)
+            several = len(self.reading.get(current, ())) > 1 or any(
+                self.depth(reader, nest) > depth for reader in self.reading.get(current, ()))
+            if made.op not in ("name", "const", "size") and (several or made.op == "load" or _weight(made) > 6):
+                name = self.names.fresh(self.graph.notes.names.get(current, _default(current)))
+                home.blocks[depth if home is nest else 0].append(Let(name, made))
+                made = Expr("name", (), name, (), made.dtype)
+            home.done[current] = made
+        return nest.done.get(root) or top.done[root]
+
+    def depth(self, reader: Node, nest: _Nest) -> int:
+        inside = reader.axes if reader.op not in REDUCTIONS else reader.args[0].axes
+        return max((i + 1 for i, axis in enumerate(nest.axes) if axis in inside), default=0)
+
+    def expr(self, current: Node, nest: _Nest, top: _Nest) -> Expr:
+        dtype = current.type.dtype
+        if current in self.results:
+            name, axes = self.results[current]
+            is_partial = any(array.name == name for _, array in self.partial)
+            return Expr("load", (), name, self.index(axes, inside=not is_partial), dtype)
+        if current in self.arrays:
+            name, axes = self.arrays[current]
+            return Expr("load", (), name, self.index(axes), dtype)
+        if current.op == "input":
+            return Expr("name", (), str(current.attrs), (), dtype)
+        if current.op in ("const", "size"):
+            return Expr(current.op, (), current.attrs, (), dtype)  # type: ignore[arg-type]
+        if current.op == "iota":
+            assert isinstance(current.attrs, Axis)
+            return Expr("place", (), None, self.index((current.attrs,)), dtype)
+        args = tuple(nest.done.get(arg) or top.done[arg] for arg in current.args)
+        return args[0] if current.op in ("expand", "detach") else Expr(current.op, args, None, (), dtype)
+
+
+def _laid(graph: Graph) -> list[Order]:
+    """How the axes of each input and result lie in memory."""
+    return [flat(layout) for layout in (*(p.layout for p in graph.inputs), *(o.layout for o in graph.outputs))]
+
+
+def _degree(size: Size) -> int:
+    return max((len(factors) for factors, _ in size.terms), default=0)
+
+
+def _weight(expr: Expr) -> int:
+    return sum(1 for _ in walk(expr))
+
+
+def _default(current: Node) -> str:
+    if current.op == "input":
+        return f"{current.attrs}_here"
+    return {"mul": "product", "add": "total", "sub": "difference", "div": "quotient", "where": "chosen"}.get(current.op, "value")
+
+
+def _tidy(body: Sequence[Statement]) -> list[Statement]:
+    """Without loops in which nothing happens."""
+    found: list[Statement] = []
+    for statement in body:
+        if isinstance(statement, For):
+            inner = _tidy(statement.body)
+            if not inner:
+                continue
+            statement = replace(statement, body=tuple(inner))
+        found.append(statement)
+    return found
+
+
+def _merged(orders: Sequence[Sequence[Axis]]) -> Order:
+    """One order of all axes, that of the largest tensor first."""
+    found: list[Axis] = []
+    for order in sorted(orders, key=len, reverse=True):
+        for place, axis in enumerate(order):
+            if axis in found:
+                continue
+            later = next((other for other in order[place + 1:] if other in found), None)
+            found.insert(found.index(later) if later else len(found), axis)
+    return tuple(found)

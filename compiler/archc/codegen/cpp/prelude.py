@@ -1,0 +1,173 @@
+"""What every file of kernels begins with: mathematics that compilers vectorise, without branches and tables.
+
+Relaxed, and where: sums are added up in the order of the lanes. Everything else is as precise as stated beside it, and right at
+infinities, nan and subnormal numbers.
+"""
+
+PRELUDE = r"""
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+
+template <typename T> struct Memory {
+    std::unique_ptr<T[]> start;
+    explicit Memory(int64_t count) : start(new T[count]) {}
+    Memory(int64_t count, T value) : Memory(count) { std::fill_n(start.get(), count, value); }
+    T* data() const { return start.get(); }
+};
+
+template <typename T> constexpr T infinity() { return std::numeric_limits<T>::infinity(); }
+template <> constexpr int64_t infinity<int64_t>() { return std::numeric_limits<int64_t>::max(); }
+template <typename T> constexpr T not_a_number() { return std::numeric_limits<T>::quiet_NaN(); }
+template <typename T> static inline bool is_finite(T x) { return x - x == T(0); }
+template <typename T> static inline T absolute(T x) { return x < T(0) ? -x : x; }
+template <> inline float absolute<float>(float x) { return std::fabs(x); }
+template <> inline double absolute<double>(double x) { return std::fabs(x); }
+template <typename T> static inline T sign_of(T x) { return T(x > T(0)) - T(x < T(0)); }
+// nan wins
+template <typename T> static inline T larger(T x, T y) { return x > y || x != x ? x : y; }
+template <typename T> static inline T smaller(T x, T y) { return x < y || x != x ? x : y; }
+#pragma omp declare reduction(max_of : float, double, int64_t : omp_out = larger(omp_out, omp_in)) \
+    initializer(omp_priv = omp_orig)
+#pragma omp declare reduction(min_of : float, double, int64_t : omp_out = smaller(omp_out, omp_in)) \
+    initializer(omp_priv = omp_orig)
+static inline int64_t floor_divide(int64_t x, int64_t y) { return x / y - ((x % y != 0) & ((x < 0) != (y < 0))); }
+template <typename T> static inline T floor_divide(T x, T y) { return std::floor(x / y); }
+static inline int64_t modulo(int64_t x, int64_t y) { return x - floor_divide(x, y) * y; }
+template <typename T> static inline T modulo(T x, T y) { T r = std::fmod(x, y); return r != 0 && (r < 0) != (y < 0) ? r + y : r; }
+template <typename T> static inline T whole_power(T x, int64_t n) {
+    T result = T(1);
+    for (; n > 0; n >>= 1, x *= x) if (n & 1) result *= x;
+    return result;
+}
+
+// e to the x. Float: x = n log 2 + r with |r| <= log(2) / 2, a polynomial of degree 6 in r, at most 1 ulp.
+static inline double exponential(double x) { return std::exp(x); }
+static inline float exponential(float x) {
+    const float low = -104.0f, high = 88.72283f;
+    float c = x < low ? low : x;
+    c = c > high ? high : c;
+    const float n = std::nearbyintf(c * 1.44269504088896341f);
+    const float r = (c - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    // 2^n in two steps, as n may be 128
+    const int32_t half = int32_t(n) >> 1;
+    const int32_t first = (half + 127) << 23, second = (int32_t(n) - half + 127) << 23;
+    float a, b;
+    std::memcpy(&a, &first, 4);
+    std::memcpy(&b, &second, 4);
+    float result = p * a * b;
+    result = x < low ? 0.0f : result;
+    result = x > high ? std::numeric_limits<float>::infinity() : result;
+    return x != x ? x : result;
+}
+// 1 / (1 + exp(-x)). Float: at most 3 ulp.
+static inline double logistic(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+static inline float logistic(float x) {
+    const float e = exponential(-std::fabs(x));
+    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+// Natural logarithm. Float: x = 2^n m with m in [sqrt(1/2), sqrt(2)), a polynomial of degree 9 in m - 1, at most 1 ulp.
+static inline double logarithm(double x) { return std::log(x); }
+static inline float logarithm(float x) {
+    const bool tiny = x < 1.17549435e-38f;
+    const float scaled = tiny ? x * 8388608.0f : x;
+    int32_t bits;
+    std::memcpy(&bits, &scaled, 4);
+    int32_t n = ((bits >> 23) & 255) - 126 - (tiny ? 23 : 0);
+    const int32_t mantissa = (bits & 0x007fffff) | 0x3f000000;
+    float m;
+    std::memcpy(&m, &mantissa, 4);
+    const bool below = m < 0.707106781186547524f;
+    m = below ? m + m - 1.0f : m - 1.0f;
+    const float e = float(n - (below ? 1 : 0));
+    const float z = m * m;
+    float p = 7.0376836292e-2f;
+    p = p * m - 1.1514610310e-1f;
+    p = p * m + 1.1676998740e-1f;
+    p = p * m - 1.2420140846e-1f;
+    p = p * m + 1.4249322787e-1f;
+    p = p * m - 1.6668057665e-1f;
+    p = p * m + 2.0000714765e-1f;
+    p = p * m - 2.4999993993e-1f;
+    p = p * m + 3.3333331174e-1f;
+    float result = (m * z * p - 2.12194440e-4f * e - 0.5f * z) + m + 0.693359375f * e;
+    result = x == std::numeric_limits<float>::infinity() ? x : result;
+    result = x == 0.0f ? -std::numeric_limits<float>::infinity() : result;
+    return x < 0.0f || x != x ? std::numeric_limits<float>::quiet_NaN() : result;
+}
+static inline double power(double x, double y) { return std::pow(x, y); }
+static inline float power(float x, float y) { return std::pow(x, y); }
+
+// Float: an odd rational function where |x| < 0.625, else by the exponential; at most 2 ulp.
+static inline double hyperbolic_tangent(double x) { return std::tanh(x); }
+static inline float hyperbolic_tangent(float x) {
+    const float a = std::fabs(x);
+    const float z = x * x;
+    float p = -5.70498872745e-3f;
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    const float small = p * z * x + x;
+    const float large = 1.0f - 2.0f / (exponential(a + a) + 1.0f);
+    const float result = a < 0.625f ? small : (x < 0.0f ? -large : large);
+    return x != x ? x : result;
+}
+
+// Error function. Float: x + x p(x^2) where |x| < 0.93, else 1 - exp(q(|x|)); at most 2 ulp.
+static inline double error_function(double x) { return std::erf(x); }
+static inline float error_function(float x) {
+    const float a = std::fabs(x), s = x * x;
+    float q = -1.72853470e-5f * a + 3.83197126e-4f;
+    q = q * s + (-3.88396438e-3f * a + 2.42546219e-2f);
+    q = q * a - 1.06777847e-1f;
+    q = q * a - 6.34846687e-1f;
+    q = q * a - 1.28717512e-1f;
+    const float large = 1.0f - exponential(q * a - a);
+    float p = -5.96761703e-4f;
+    p = p * s + 4.99119423e-3f;
+    p = p * s - 2.67681349e-2f;
+    p = p * s + 1.12819925e-1f;
+    p = p * s - 3.76125336e-1f;
+    p = p * s + 1.28379166e-1f;
+    const float small = p * x + x;
+    const float tail = x < 0.0f ? -1.0f : 1.0f;
+    const float outer = a > 4.0f ? tail : (x < 0.0f ? -large : large);
+    return x != x ? x : (a > 0.927734375f ? outer : small);
+}
+
+// exp(x) - 1. Float: a polynomial where |x| < 0.35, else by the exponential; at most 4 ulp.
+static inline double exponential_less_1(double x) { return std::expm1(x); }
+static inline float exponential_less_1(float x) {
+    float p = 1.98412698e-4f;
+    p = p * x + 1.38888889e-3f;
+    p = p * x + 8.33333333e-3f;
+    p = p * x + 4.16666667e-2f;
+    p = p * x + 1.66666667e-1f;
+    p = p * x + 0.5f;
+    const float small = p * x * x + x;
+    return std::fabs(x) < 0.35f ? small : exponential(x) - 1.0f;
+}
+
+// log(1 + x). Float: the logarithm of the rounded sum, and what the rounding took; at most 2 ulp.
+static inline double logarithm_of_1_plus(double x) { return std::log1p(x); }
+static inline float logarithm_of_1_plus(float x) {
+    const float u = 1.0f + x;
+    const float rest = (x - (u - 1.0f)) / u;
+    const float result = logarithm(u) + (is_finite(rest) ? rest : 0.0f);
+    return x == 0.0f ? x : result;
+}
+static inline double inverse_root(double x) { return 1.0 / std::sqrt(x); }
+static inline float inverse_root(float x) { return 1.0f / std::sqrt(x); }
+"""

@@ -1,0 +1,208 @@
+"""Kernels as C++ text. Nothing is decided here."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from archc.checker.sizes import Size
+from archc.codegen.cpp.form import Array, Expr, Fill, For, Index, Kernel, Let, Start, Statement, Store
+from archc.codegen.cpp.prelude import PRELUDE
+from archc.codegen.cpp.spelling import NEUTRAL, PRAGMAS, REDUCTIONS, SPELLING, TIGHT
+from archc.ops.table import DType
+
+TYPES: dict[DType, str] = {"float": "T", "int": "int64_t", "bool": "bool"}
+OPERANDS = ("x", "y", "z")
+WIDTH = 120
+STEP = "    "
+
+
+def text(kernels: Sequence[Kernel], head: str) -> str:
+    """One file with all kernels."""
+    return "\n".join([f"// {head}", PRELUDE, *("\n".join(_Printer(kernel).lines()) + "\n" for kernel in kernels)])
+
+
+class _Printer:
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.symbols = dict(kernel.symbols)
+
+    # -- functions -----------------------------------------------------------------------------------------------
+    def lines(self) -> list[str]:
+        kernel = self.kernel
+        read, written = (", ".join(f"{a.name}[{', '.join(a.axes)}]" for a in side) for side in (kernel.inputs, kernel.outputs))
+        doc = [*kernel.doc.splitlines(), *textwrap.wrap(f"{read} -> {written}", WIDTH - 3)]
+        head = _call(f"static void {kernel.name}", self.arguments(TYPES, "_given"), " {")
+        body = [f"{STEP}const T {number} = T({number}_given);" for number in kernel.numbers]
+        lines = [*(f"// {line}" for line in doc), "template <typename T>", *head, *body, *self.parallel(), *self.combined()]
+        lines += [*self.memory(kernel.after_scratch, STEP), *self.block(kernel.after, STEP), "}", ""]
+        return lines + [line for dtype, name in (("float", "float32"), ("double", "float64")) for line in self.entry(dtype, name)]
+
+    def arguments(self, types: dict[DType, str], numbers: str) -> list[str]:
+        restrict = "__restrict " if types is TYPES else ""
+        return [*(f"const {types[a.dtype]}* {restrict}{a.name}" for a in self.kernel.inputs),
+                *(f"{types[a.dtype]}* {restrict}{a.name}" for a in self.kernel.outputs),
+                *(f"int64_t {written}" for _, written in self.kernel.symbols),
+                *(f"double {number}{numbers}" for number in self.kernel.numbers), "int threads"]
+
+    def entry(self, dtype: str, suffix: str) -> list[str]:
+        """A plain C function."""
+        types: dict[DType, str] = {"float": dtype, "int": "int64_t", "bool": "bool"}
+        names = [argument.split()[-1] for argument in self.arguments(types, "")]
+        return [*_call(f'extern "C" void {self.kernel.name}_{suffix}', self.arguments(types, ""), " {"),
+                *_call(f"{STEP}{self.kernel.name}<{dtype}>", names, ";"), "}"]
+
+    def parallel(self) -> list[str]:
+        """The places of the parallel axes, cut into chunks that threads take."""
+        kernel = self.kernel
+        count = " * ".join(self.tight(size) for _, size in kernel.parallel) or "1"
+        chunks = "threads" if kernel.chunks is None else str(kernel.chunks)
+        lines = [f"const int64_t places = {count};",
+                 f"const int64_t chunks = std::max<int64_t>(1, std::min<int64_t>(places, {chunks}));"]
+        for op, array in kernel.partial:
+            kind = TYPES[array.dtype]
+            lines.append(f"Memory<{kind}> {array.name}_parts(chunks * {self.tight(array.count)}, {_neutral(op, array.dtype)});")
+        lines += [f"const int team = {self.size(kernel.work)} < {kernel.alone} ? 1 : threads;",
+                  "#pragma omp parallel num_threads(team) if (team > 1)", "{", *self.memory(kernel.scratch, STEP),
+                  f"{STEP}#pragma omp for schedule(static)", f"{STEP}for (int64_t chunk = 0; chunk < chunks; ++chunk) {{"]
+        for _, array in kernel.partial:
+            start = f"{array.name}_parts.data() + chunk * {self.tight(array.count)}"
+            lines.append(f"{STEP * 2}{TYPES[array.dtype]}* __restrict {array.name} = {start};")
+        lines += [f"{STEP * 2}for (int64_t place = chunk * places / chunks; place < (chunk + 1) * places / chunks; ++place) {{",
+                  *self.places(STEP * 3), *self.block(kernel.body, STEP * 3), f"{STEP * 2}}}", f"{STEP}}}", "}"]
+        return [f"{STEP}{line}" for line in lines]
+
+    def places(self, indent: str) -> list[str]:
+        """The loop variables of the parallel axes at one place."""
+        kernel = self.kernel
+        lines: list[str] = []
+        rest = "place"
+        for at, (variable, size) in enumerate(reversed(kernel.parallel)):
+            if at == len(kernel.parallel) - 1:
+                lines.append(f"const int64_t {variable} = {rest};")
+            else:
+                lines += [f"const int64_t {variable} = {rest} % {self.tight(size)};",
+                          f"const int64_t place_{at + 1} = {rest} / {self.tight(size)};"]
+                rest = f"place_{at + 1}"
+        if kernel.block:
+            v, width = kernel.block.variable, kernel.block.width
+            lines += [f"const int64_t {v}_first = {v}_block * {width};",
+                      f"const int64_t {v}_count = std::min<int64_t>({width}, {self.size(kernel.block.size)} - {v}_first);"]
+        return [f"{indent}{line}" for line in lines]
+
+    def combined(self) -> list[str]:
+        """What the chunks have added up, together."""
+        lines: list[str] = []
+        for op, array in self.kernel.partial:
+            name, count = array.name, self.tight(array.count)
+            step = REDUCTIONS[op].format(x=f"{name}[at]", y=f"{name}[chunk * {count} + at]")
+            lines += [f"{TYPES[array.dtype]}* __restrict {name} = {name}_parts.data();",
+                      "for (int64_t chunk = 1; chunk < chunks; ++chunk)",
+                      f"{STEP}for (int64_t at = 0; at < {self.size(array.count)}; ++at) {name}[at] = {step};"]
+        return [f"{STEP}{line}" for line in lines]
+
+    def memory(self, arrays: Iterable[Array], indent: str) -> list[str]:
+        lines: list[str] = []
+        for array in arrays:
+            kind = TYPES[array.dtype]
+            lines += [f"Memory<{kind}> {array.name}_memory({self.size(array.count)});",
+                      f"{kind}* __restrict {array.name} = {array.name}_memory.data();"]
+        return [f"{indent}{line}" for line in lines]
+
+    # -- statements ----------------------------------------------------------------------------------------------
+    def block(self, body: Sequence[Statement], indent: str) -> list[str]:
+        lines: list[str] = []
+        for statement in body:
+            if isinstance(statement, Let):
+                lines.append(f"{indent}const {TYPES[statement.value.dtype]} {statement.name} = {self.expr(statement.value)};")
+            elif isinstance(statement, Start):
+                kind = TYPES[statement.dtype]
+                lines.append(f"{indent}{kind} {statement.name} = {_neutral(statement.op, statement.dtype)};")
+            elif isinstance(statement, Fill):
+                neutral = _neutral(statement.op, statement.dtype)
+                lines.append(f"{indent}std::fill_n({statement.array}, {self.size(statement.count)}, {neutral});")
+            elif isinstance(statement, Store):
+                lines.append(f"{indent}{self.store(statement)}")
+            else:
+                lines += self.loop(statement, indent)
+        return lines
+
+    def store(self, statement: Store) -> str:
+        target = statement.array if statement.at is None else f"{statement.array}[{self.index(statement.at)}]"
+        if statement.op is None:
+            return f"{target} = {self.expr(statement.value)};"
+        if statement.op == "sum":
+            return f"{target} += {self.expr(statement.value)};"
+        return f"{target} = {REDUCTIONS[statement.op].format(x=target, y=self.operand(statement.value))};"
+
+    def loop(self, loop: For, indent: str) -> list[str]:
+        lines: list[str] = []
+        if loop.simd:
+            sums = "".join(f" reduction({PRAGMAS.get(op, f'{op}_of')}:{name})" for op, name in loop.sums)
+            lines.append(f"{indent}#pragma omp simd{sums}")
+        v = loop.variable
+        extent = loop.extent if isinstance(loop.extent, str) else self.size(loop.extent)
+        head = f"{indent}for (int64_t {v} = 0; {v} < {extent}; ++{v}) {{"
+        return [*lines, head, *self.block(loop.body, indent + STEP), f"{indent}}}"]
+
+    # -- expressions ---------------------------------------------------------------------------------------------
+    def expr(self, expr: Expr) -> str:
+        if expr.op == "name":
+            return str(expr.value)
+        if expr.op == "load":
+            return f"{expr.value}[{self.index(expr.at)}]"
+        if expr.op == "place":
+            return f"({self.index(expr.at)})"
+        if expr.op == "size":
+            assert isinstance(expr.value, Size)
+            return self.tight(expr.value)
+        if expr.op == "const":
+            return _constant(expr.value)
+        return SPELLING[expr.op].format(**dict(zip(OPERANDS, map(self.operand, expr.args), strict=False)))
+
+    def operand(self, expr: Expr) -> str:
+        """An expression inside another: in brackets, unless it is one word or one call."""
+        text = self.expr(expr)
+        spelled = SPELLING.get(expr.op, "")
+        return text if expr.op in TIGHT or (spelled.endswith(")") and spelled[0].isalpha()) else f"({text})"
+
+    def index(self, at: Index) -> str:
+        """Places in memory, the outermost factor of all strides first: ((n * c + k) * h_w) reads worse than a sum."""
+        parts = [variable if stride.constant == 1 else f"{variable} * {self.tight(stride)}" for variable, stride in at]
+        return " + ".join(parts) or "0"
+
+    def size(self, size: Size) -> str:
+        text = size.spell(self.symbols.__getitem__, floor_div="floor_divide({a}, {b})", largest="std::max<int64_t>({a}, {b})")
+        return text.replace("*", " * ")
+
+    def tight(self, size: Size) -> str:
+        text = self.size(size)
+        return text if text.isidentifier() or text.isdigit() else f"({text})"
+
+
+def _neutral(op: str, dtype: DType) -> str:
+    return NEUTRAL[op].format(T=TYPES[dtype])
+
+
+def _constant(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return f"int64_t({value})"
+    assert isinstance(value, float)
+    if value != value:
+        return "not_a_number<T>()"
+    if value in (float("inf"), float("-inf")):
+        return "infinity<T>()" if value > 0 else "(-infinity<T>())"
+    return f"T({value!r})"
+
+
+def _call(head: str, arguments: Sequence[str], tail: str) -> list[str]:
+    """`head(arguments)tail`, on several lines where one is too long."""
+    line = f"{head}({', '.join(arguments)}){tail}"
+    if len(line) <= WIDTH:
+        return [line]
+    indent = " " * (len(head) - len(head.lstrip())) + STEP * 2
+    inside = textwrap.wrap(", ".join(argument.replace(" ", "\0") for argument in arguments), WIDTH - len(indent) - len(tail) - 1)
+    inside = [indent + part.replace("\0", " ") for part in inside]
+    return [f"{head}(", *inside[:-1], f"{inside[-1]}){tail}"]

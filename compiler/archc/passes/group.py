@@ -1,0 +1,315 @@
+"""Join producers and consumers that one kernel computes together.
+
+A group is a `call` marked `fused`: a graph of elementwise operations and reductions, with its derivative beside it. All of its
+results share parallel axes, along which the kernel's work is independent; everything else happens inside, and what lies between
+its operations is never written to memory.
+
+    y = x * rsqrt(mean[c](x * x) + eps) * gamma          one group, parallel over n
+
+Products that sum over an axis and are larger than each of their factors, reads, draws, loops and sub-modules end a group: a
+library, or a pass of its own, does them better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from archc.checker.types import Axis, Type, layout_of
+from archc.ir import build
+from archc.ir.graph import Call, Graph, Node, Output, Port, carry, node, topological, users
+from archc.ops.table import OPS
+from archc.passes.base import Keeps, Pass, run
+from archc.passes.distribute import DISTRIBUTE
+from archc.passes.gather import GATHER
+from archc.passes.gradient import gradient
+from archc.passes.hoist import HOIST
+from archc.passes.simplify import SIMPLIFY
+
+LEAVES = frozenset({"const", "size", "iota"})
+INNER = frozenset({"var", "std", "logsumexp", "softmax", "log_softmax"})
+"""Rows whose meaning goes over their axes a second time."""
+
+OVER_AXES = INNER | {"sum", "mean", "max", "min", "any", "all", "finite_max"}
+"""Rows over axes that a kernel may compute: in any order, and with a derivative that goes over the same axes."""
+
+FREE = frozenset({"expand", "to_float", "detach", "neg"})
+LEAST_WORK = 2  # operations beside the free ones: fewer are not worth a kernel
+TIDY = (SIMPLIFY, GATHER, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+
+
+@dataclass(eq=False)
+class Cluster:
+    """Operations of one group, in the order of the graph."""
+
+    members: dict[Node, None] = field(default_factory=dict)
+    stage: int = 0
+
+
+# ------------------------------------------------------------------------------------------------- parallel axes
+@dataclass(frozen=True)
+class Split:
+    """How a group's work is cut: the axes along which it is independent, and what can be computed only when all of it is done:
+    reductions over parallel axes, and what follows from them."""
+
+    parallel: frozenset[Axis]
+    late: frozenset[Node]
+
+
+def split(members: Iterable[Node], sinks: Iterable[Node], reading: Mapping[Node, Sequence[Node]]) -> Split | None:
+    """The cut of a group with these results; None where there is none, or where a result lacks a parallel axis.
+
+    Axes that an operation goes over and a later one has again are walked inside. So are those of a reduction that does not come
+    back, if the group has no other results; otherwise its parts are added together at the end.
+    """
+    inside, sinks = dict.fromkeys(members), tuple(sinks)
+    inner: set[Axis] = set()
+    outer: dict[Node, list[Node]] = {}
+    for current in inside:
+        if current.op in OVER_AXES:
+            over: frozenset[Axis] = current.attrs  # type: ignore[assignment]
+            after = list(_after(current, inside, reading))
+            if current.op in INNER or any(over & later.axes for later in after):
+                inner |= over
+            else:
+                outer[current] = after
+    last = {current for reduction, after in outer.items() for current in (reduction, *after)}
+    early = [sink for sink in sinks if sink not in last]
+    if early:
+        found = max((end.axes for end in early), key=len) - inner
+    else:
+        found = frozenset.intersection(*(reduction.axes for reduction in outer)) - inner if outer else frozenset()
+        if not found and outer:
+            found = frozenset.intersection(*(reduction.args[0].axes for reduction in outer)) - inner
+    late: set[Node] = set()
+    for reduction, after in outer.items():
+        if reduction.attrs & found:  # type: ignore[operator]
+            late.update((reduction, *after))
+    ends = [sink for sink in sinks if sink not in late]
+    ends += [current.args[0] for current in outer if current in late and current.args[0] not in late]
+    return Split(found, frozenset(late)) if found and all(found <= end.axes for end in ends) else None
+
+
+def _after(start: Node, inside: Mapping[Node, None], reading: Mapping[Node, Sequence[Node]]) -> Iterator[Node]:
+    seen: set[Node] = set()
+    stack = [start]
+    while stack:
+        for reader in reading.get(stack.pop(), ()):
+            if reader in inside and reader not in seen:
+                seen.add(reader)
+                stack.append(reader)
+                yield reader
+
+
+# ------------------------------------------------------------------------------------------------------ clusters
+def clusters_of(graph: Graph) -> list[Cluster]:
+    """The groups of a graph. Between two of one stage goes no edge, so that none waits for another and for itself."""
+    reading = users(graph.roots)
+    fusable = _fusable(graph, reading)
+    fixed = _fixed(graph)
+    home: dict[Node, Cluster] = {}
+    stage: dict[Node, int] = {}
+    roots = set(graph.roots)
+
+    def sinks(members: Mapping[Node, None]) -> list[Node]:
+        """What leaves for certain, or has no reader yet: who has not been looked at may still come in."""
+        return [n for n in members if n in roots or not any(reader in members for reader in reading[n]) or any(
+            reader not in members and (reader not in fusable or reader in stage) for reader in reading[n])]
+
+    for current in topological(graph.roots):
+        if current in fixed:
+            continue
+        args = [arg for arg in current.args if arg not in fixed]
+        stage[current] = max((stage[arg] + (arg not in home and arg.op != "input") for arg in args), default=0)
+        if current not in fusable:
+            continue
+        near = list(dict.fromkeys(home[arg] for arg in args if arg in home and home[arg].stage == stage[current]))
+        members = {n: None for cluster in near for n in cluster.members} | {current: None}
+        if near and split(members, sinks(members), reading) is None:
+            stage[current] += 1
+            near, members = [], {current: None}
+        made = Cluster(members, stage[current])
+        home.update(dict.fromkeys(members, made))
+    found = list(dict.fromkeys(home[n] for n in topological(graph.roots) if n in home))
+    order = {n: place for place, n in enumerate(topological(graph.roots))}
+    for cluster in found:
+        cluster.members = dict.fromkeys(sorted(cluster.members, key=order.__getitem__))
+    return [cluster for cluster in _together(found, reading, roots) if _stands(cluster, sinks(cluster.members), fixed, reading)]
+
+
+def _stands(cluster: Cluster, sinks: Sequence[Node], fixed: frozenset[Node], reading: Mapping[Node, Sequence[Node]]) -> bool:
+    """Whether a group has parallel axes, and gives floats for floats that it is given."""
+    given = any(arg.type.dtype == "float" and arg.axes for arg in _outside(cluster, fixed))
+    return given and all(sink.type.dtype == "float" for sink in sinks) and split(cluster.members, sinks, reading) is not None
+
+
+def _together(found: list[Cluster], reading: Mapping[Node, Sequence[Node]], roots: set[Node]) -> list[Cluster]:
+    """Groups of one stage that read the same large tensor read it once."""
+    def sinks(members: Mapping[Node, None]) -> list[Node]:
+        return [n for n in members if n in roots or any(reader not in members for reader in reading[n])]
+
+    def sources(cluster: Cluster) -> set[Node]:
+        return {arg for n in cluster.members for arg in n.args if arg not in cluster.members and arg.axes}
+
+    kept: list[Cluster] = []
+    for cluster in found:
+        for other in kept:
+            shared = sources(cluster) & sources(other)
+            whole = max((n.axes for n in (*cluster.members, *other.members)), key=len)
+            if other.stage != cluster.stage or not any(n.axes == whole for n in shared):
+                continue
+            members = other.members | cluster.members
+            if split(members, sinks(members), reading) is not None:
+                other.members = members
+                break
+        else:
+            kept.append(cluster)
+    return kept
+
+
+def _fusable(graph: Graph, reading: Mapping[Node, Sequence[Node]]) -> frozenset[Node]:
+    """Operations that a kernel may compute."""
+    found: set[Node] = set()
+    contracted = set(_products(graph, reading))
+    for current in topological(graph.roots):
+        known = current.op == "expand" or current.op in OVER_AXES or (current.op in OPS and OPS[current.op].form == "elementwise")
+        if current in contracted or not known:
+            continue
+        if not current.axes and all(not arg.axes for arg in current.args):
+            continue
+        window = any(arg.op == "read" for arg in current.args) and current.op in OPS and OPS[current.op].form == "reduce"
+        if current.type.dtype != "complex" and not window:
+            found.add(current)
+    return frozenset(found)
+
+
+def _products(graph: Graph, reading: Mapping[Node, Sequence[Node]]) -> Iterator[Node]:
+    """Sums of products that are larger than each factor, and these products: a library contracts them."""
+    for current in topological(graph.roots):
+        if current.op not in ("sum", "mean") or not current.args[0].axes:
+            continue
+        chain, stack, larger = [current], [current.args[0]], False
+        while stack:
+            factor = stack.pop()
+            if factor.op in ("mul", "div", "neg", "expand"):
+                left = factor.args
+                larger |= len(left) == 2 and all(arg.axes < factor.axes for arg in left)
+                if len(reading[factor]) == 1:
+                    chain.append(factor)
+                stack.extend(left)
+        if larger:
+            yield from chain
+
+
+def _fixed(graph: Graph) -> frozenset[Node]:
+    """What a kernel computes for itself wherever it needs it: constants, sizes, positions, numbers of the constructor, and cheap
+    functions of these."""
+    told = {port.node for port in graph.inputs if port.role == "number"}
+    found: set[Node] = set()
+    for current in topological(graph.roots):
+        row = OPS.get(current.op)
+        cheap = row is not None and row.form == "elementwise" and not (row.cost.special and current.axes)
+        if current.op in LEAVES or current in told or (cheap and current.args and all(arg in found for arg in current.args)):
+            found.add(current)
+    return frozenset(found)
+
+
+# --------------------------------------------------------------------------------------------------------- calls
+def group(graph: Graph) -> Graph:
+    """The graph with its groups as fused calls that have a derivative."""
+    return _grouped(graph, derivative=True)
+
+
+def group_value(graph: Graph) -> Graph:
+    """The graph with its groups as fused calls; no derivative will be asked for."""
+    return _grouped(graph, derivative=False)
+
+
+GROUP = Pass("group", "join what one kernel computes: elementwise operations with the reductions between them", group,
+             Keeps.UP_TO_REASSOCIATION)
+
+
+def _grouped(graph: Graph, derivative: bool) -> Graph:
+    fixed = _fixed(graph)
+    found = [c for c in clusters_of(graph) if sum(n.op not in FREE for n in c.members) >= LEAST_WORK]
+    home = {member: cluster for cluster in found for member in cluster.members}
+    reading, roots = users(graph.roots), set(graph.roots)
+    new: dict[Node, Node] = {}
+    stack: list[Node] = list(reversed(graph.roots))
+    count = 0
+    while stack:
+        current = stack[-1]
+        cluster = home.get(current)
+        if current in new:
+            stack.pop()
+            continue
+        needs = current.args if cluster is None else tuple(_outside(cluster, fixed))
+        if missing := [arg for arg in needs if arg not in new]:
+            stack.extend(reversed(missing))
+            continue
+        stack.pop()
+        if cluster is None:
+            args = tuple(new[arg] for arg in current.args)
+            new[current] = current if args == current.args else node(current.op, args, current.attrs, current.type)
+            continue
+        count += 1
+        outputs = [n for n in cluster.members if n in roots or any(reader not in cluster.members for reader in reading[n])]
+        call = fused_call(graph, f"{graph.name}_{count}" if len(found) > 1 else graph.name, needs, outputs, derivative)
+        whole = node("call", tuple(new[arg] for arg in needs), call, Type("float"))
+        for place, output in enumerate(outputs):
+            new[output] = build.item(whole, place, output.type)
+    return graph.with_roots((new[root] for root in graph.roots), carry(graph.notes, new))
+
+
+def _outside(cluster: Cluster, fixed: frozenset[Node]) -> Iterator[Node]:
+    """What a group is given: tensors, and the numbers of the constructor."""
+    seen: set[Node] = set()
+    for member in cluster.members:
+        for arg in topological(member.args) if any(a in fixed for a in member.args) else member.args:
+            told = arg.op == "input" if arg in fixed else arg in member.args
+            if told and arg not in cluster.members and arg not in seen:
+                seen.add(arg)
+                yield arg
+
+
+def fused_call(graph: Graph, name: str, needs: Sequence[Node], outputs: Sequence[Node], derivative: bool) -> Call:
+    """A group as a graph of its own, with its derivative by every float tensor that it is given."""
+    roles = {port.node: port.role for port in graph.inputs}
+    taken: set[str] = set()
+    ports, inside = [], {}
+    for arg in needs:
+        wish = str(arg.attrs).rsplit(".", 1)[-1] if arg.op == "input" else graph.notes.names.get(arg, "value")
+        text = _free(wish, taken)
+        role = "number" if roles.get(arg) == "number" else "input"
+        order = sorted(arg.axes, key=lambda axis: axis.name)
+        port = Port(text, Type(arg.type.dtype, arg.axes), layout_of(order), role)  # type: ignore[arg-type]
+        ports.append(port)
+        inside[arg] = port.node
+    for current in topological(outputs):
+        if current not in inside:
+            args = tuple(inside[arg] for arg in current.args)
+            inside[current] = current if args == current.args else node(current.op, args, current.attrs, current.type)
+    titles = {output.node: output.name for output in graph.outputs} | {u.node: f"new_{u.buffer}" for u in graph.updates}
+    results = tuple(
+        Output(_free(titles.get(output) or graph.notes.names.get(output, "result"), taken), inside[output],
+               layout_of(sorted(output.axes, key=lambda axis: axis.name)))
+        for output in outputs)
+    notes = carry(graph.notes, inside)
+    body = Graph(name, tuple(ports), results, notes=notes)
+    cotangents = tuple(Port(_free(f"d_{output.name}", taken), Type(output.node.type.dtype, output.node.axes), output.layout)
+                       for output in results)
+    wrt = [port.name for port in ports if port.type.dtype == "float" and port.role == "input"] if derivative else []
+    vjp = Graph(f"{name}_derivative", (*ports, *cotangents), ())
+    if wrt:
+        pulled = run(gradient(body, wrt), TIDY, verify=False)
+        vjp = Graph(vjp.name, vjp.inputs, pulled.outputs, notes=pulled.notes)
+    return Call(body, vjp, tuple(wrt), tuple(p.name for p in ports if p.name not in wrt), fused=True)
+
+
+def _free(wish: str, taken: set[str]) -> str:
+    """The wished name, or it with the first number that makes it free; taken from now on."""
+    text, more = wish, 2
+    while text in taken:
+        text, more = f"{wish}_{more}", more + 1
+    taken.add(text)
+    return text

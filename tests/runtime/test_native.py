@@ -1,0 +1,111 @@
+"""Building kernels: once for each text, beside others that build, after kills and damage, where nothing can be written."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from archc.cli.main import main
+from archc.runtime import native
+
+TEXT = 'extern "C" int answer() { return 42; }\n'
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ARCHC_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "kernels"
+
+
+def answer(path: Path) -> int:
+    return int(ctypes.CDLL(str(path)).answer())
+
+
+def test_built_once(cache: Path) -> None:
+    path = native.build(TEXT)
+    made = path.stat().st_ino
+    assert answer(path) == 42
+    assert native.build(TEXT).stat().st_ino == made
+    assert [file.name for file in cache.iterdir()] == [path.name]
+
+
+def test_another_text_or_flag_is_another_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = native.build(TEXT)
+    assert native.build(TEXT + "// another") != first
+    monkeypatch.setattr(native, "machine", lambda: "another machine")
+    assert native.build(TEXT) != first
+
+
+@pytest.mark.slow
+def test_eight_processes_build_the_same_at_once(cache: Path) -> None:
+    code = f"import ctypes; from archc.runtime import native; print(ctypes.CDLL(str(native.build({TEXT!r}))).answer())"
+    started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    assert [process.communicate()[0].strip() for process in started] == ["42"] * 8
+    assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_a_killed_build_leaves_nothing_half_written(cache: Path) -> None:
+    slow = TEXT + "#include <regex>\nstatic std::regex r(\"a+\");\n"
+    code = f"from archc.runtime import native; native.build({slow!r})"
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    while not list(cache.glob(".*")) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list(cache.glob("*.so"))
+    assert answer(native.build(slow)) == 42
+    for left in cache.glob(".*"):
+        os.utime(left, (0, 0))
+    native.trim(cache)
+    assert not list(cache.glob(".*"))
+
+
+def test_a_damaged_library_is_built_again(tmp_path: Path) -> None:
+    (tmp_path / "kernels.cpp").write_text(TEXT)
+    native.build(TEXT).write_bytes(b"torn")
+    library = native.Kernels(str(tmp_path / "modules.py")).library
+    assert library is not None
+    assert library.answer() == 42
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kernels.cpp").write_text(TEXT)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ARCHC_CACHE", str(tmp_path / "file"))
+    library = native.Kernels(str(tmp_path / "modules.py")).library
+    assert library is not None
+    assert library.answer() == 42
+
+
+def test_what_the_compiler_refuses_is_one_warning(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "kernels.cpp").write_text("not C++")
+    kernels = native.Kernels(str(tmp_path / "modules.py"))
+    with pytest.warns(UserWarning, match="computing with torch's own operations, because the C\\+\\+ compiler refused"):
+        assert kernels.library is None
+    assert kernels.library is None
+    assert not list(cache.iterdir())
+
+
+def test_the_cache_is_bounded(cache: Path) -> None:
+    paths = [native.build(TEXT + "//" + "x" * i) for i in range(4)]
+    for age, path in enumerate(reversed(paths)):
+        os.utime(path, (1e9 - age, 1e9 - age))
+    native.trim(cache, 2 * paths[0].stat().st_size)
+    assert sorted(cache.iterdir()) == sorted(paths[2:])
+
+
+def test_the_command(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    native.build(TEXT)
+    assert main(["cache", "ls"]) == 0
+    assert "1 library" in capsys.readouterr().out
+    assert main(["cache", "clear"]) == 0
+    assert "removed 1 library" in capsys.readouterr().out
+    assert not list(cache.glob("*.so"))
