@@ -77,6 +77,16 @@ def test_a_strided_layer_says_what_it_cannot(capsys: pytest.CaptureFixture[str])
     assert "saved       ?" in out and "saved is not known: not a product of the open sizes" in out
 
 
+def test_a_loop_keeps_something_at_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody runs a loop over a large prime to find out; the gradients' cost is known all the same."""
+    asked = ("std.recurrent", "--layer", "LSTM", "--arg", "i=3", "h=4")
+    status, out, _ = run(capsys, *asked)
+    assert status == 0 and "saved is not known: a loop keeps something at every step: give --size t=..." in out
+    assert re.search(r"products +800\*rows\*t\n", out), "224 of the value, 128 of it again in the loop back, 448 of derivatives"
+    status, out, _ = run(capsys, *asked, "--size", "t=5")
+    assert status == 0 and "saved is not known" not in out
+
+
 def test_the_page_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
     for command in re.findall(r"^\$ archc explain (.*)$", page, re.M):

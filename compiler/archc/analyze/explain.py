@@ -67,6 +67,9 @@ def explained(report: Report, keep: Callable[[Mapping[str, int]], list[saved.Kep
     unknown: str | None = None
     kept: list[symbolic.KeptSize] | None = None
     try:
+        if report.loops:
+            given = " ".join(f"{name}=..." for name in report.loops)
+            raise saved.Unknown(f"a loop keeps something at every step: give --size {given}")
         if report.open:
             kept = symbolic.kept(keep, report.open, report.sizes.quotients)
         else:

@@ -105,6 +105,7 @@ class Report:
     symbols: Mapping[str, Size]  # what every symbol of the root is, in the open ones
     given: Mapping[str, int]
     inputs: Mapping[str, tuple[Size, ...]]
+    loops: tuple[str, ...]  # open sizes that loops go over
 
 
 def analyse(package: Package, key: str, given: Mapping[str, int], *, method: str = "forward", mode: str = "train",
@@ -124,7 +125,7 @@ def analyse(package: Package, key: str, given: Mapping[str, int], *, method: str
     walker.call(tree, module, found, symbols, Size.of(1), {p.name for p in graph.inputs if p.role == "input" and not data})
     inputs = {p.name: tuple(dim_size(dim).substitute(symbols) for dim in p.layout) for p in graph.inputs if p.role == "input"}
     unknown = sorted({s for size in symbols.values() for s in size.symbols} - set(sizes.quotients))
-    return Report(_tidied(tree, sizes), sizes, tuple(unknown), symbols, known, inputs)
+    return Report(_tidied(tree, sizes), sizes, tuple(unknown), symbols, known, inputs, tuple(sorted(walker.over)))
 
 
 def gradients(graph: Graph, report: Report) -> Figures:
@@ -176,6 +177,7 @@ class _Walker:
         self.package, self.mode, self.sizes = package, mode, sizes
         self.known: dict[int, dict[str, Size]] = {}  # numbers of each layer, by identity
         self.graphs: dict[int, Graph] = {}
+        self.over: set[str] = set()  # open sizes that loops go over
 
     def tree(self, module: Module, path: str, numbers: Mapping[str, Size]) -> Layer:
         """The layer with its sub-layers, before anything is called."""
@@ -285,6 +287,7 @@ class _Walker:
             return [gradient.get(output.node, False) for output in body.outputs]
 
         flags, left = list(asked[:scan.states]), scan.axis.size.substitute(symbols)
+        self.over |= left.symbols
         while (after := [a or b for a, b in zip(flags, step(flags, ZERO), strict=False)]) != flags and left.constant != 0:
             step(flags, Size.of(1))
             flags, left = after, left - 1
