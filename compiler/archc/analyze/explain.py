@@ -68,8 +68,8 @@ def explained(report: Report, keep: Callable[[Mapping[str, int]], list[saved.Kep
     kept: list[symbolic.KeptSize] | None = None
     try:
         if report.loops:
-            given = " ".join(f"{name}=..." for name in report.loops)
-            raise saved.Unknown(f"a loop keeps something at every step: give --size {given}")
+            wanted = " ".join(f"{name}=..." for name in report.loops)
+            raise saved.Unknown(f"a loop keeps something at every step: give --size {wanted}")
         if report.open:
             kept = symbolic.kept(keep, report.open, report.sizes.quotients)
         else:
