@@ -81,7 +81,7 @@ class Kernels:
             function.restype = None
             function.argtypes = [*[ctypes.c_void_p] * (len(inputs) + len(shapes)), *[ctypes.c_int64] * len(sizes),
                                  *[ctypes.c_double] * len(numbers), ctypes.c_int]
-        given = [tensor.detach().contiguous() for tensor in inputs]
+        given = [tensor if tensor.is_contiguous() else tensor.contiguous() for tensor in inputs]
         made = [torch.empty(shape, dtype=dtype) for shape in shapes]
         function(*[tensor.data_ptr() for tensor in given], *[tensor.data_ptr() for tensor in made], *sizes, *numbers,
                  torch.get_num_threads())

@@ -69,18 +69,17 @@ class _Group:
             texts = [text for text, _, _ in arguments]
             tensors = [self.taken[port.name] for port in self.inputs]
             others = [text for text in texts if text not in tensors]
-            forward = Function("forward", arguments, "Any", (Return((kernel,)),), decorators=("@staticmethod",))
-            setup: list[Statement] = [Assign(_targets(texts), name("inputs")),
-                                      Do(Expr("function", tuple(map(name, tensors)), ("ctx.save_for_backward",), None)),
+            # `forward` takes the context itself: beside a `setup_context`, torch would look at its signature in every call.
+            saved: list[Statement] = [Do(Expr("function", tuple(map(name, tensors)), ("ctx.save_for_backward",), None)),
                                       *([Assign(("ctx.others",), Expr("tuple", tuple(map(name, others))))] if others else [])]
-            context = Function("setup_context", (("ctx", "Any", None), ("inputs", "Any", None), ("output", "Any", None)), "None",
-                               tuple(setup), decorators=("@staticmethod",))
+            forward = Function("forward", (("ctx", "Any", None), *arguments), "Any", (*saved, Return((kernel,))),
+                               decorators=("@staticmethod",))
             restore: list[Statement] = [Assign(_targets(tensors), name("ctx.saved_tensors")),
                                         *([Assign(_targets(others), name("ctx.others"))] if others else [])]
             cotangents = tuple((text, "Tensor", None) for text in self.cotangents.values())
             back = Function("backward", (("ctx", "Any", None), *cotangents), "Any", (*restore, *derivative),
                             decorators=("@staticmethod",))
-            written.append([f"class {self.class_name}(torch.autograd.Function):", forward, context, back])
+            written.append([f"class {self.class_name}(torch.autograd.Function):", forward, back])
         return Custom(self.title, (), tuple(self.symbols)), written
 
     @property
