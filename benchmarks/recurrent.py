@@ -4,9 +4,9 @@
 
 Two rows for each: a forward without derivative, and a training step (forward, and backward to every float input and parameter).
 `hand` is a careful loop: what needs no state is computed for all tokens before it, states carry one tensor each, results are
-stacked once. For LSTM and GRU the second column is nn.LSTM and nn.GRU. Columns run in turn in one process; times are medians, a
-ratio is the median of the rounds' ratios. First the results and gradients are compared. Exit status 1 if a row takes more than
---bar times (1.1) the hand-written loop's time.
+stacked once; those of LSTM and GRU take any leading dimensions, as the layers do. For these two the second column is nn.LSTM and
+nn.GRU. Columns run in turn in one process; times are medians, a ratio is the median of the rounds' ratios. First the results and
+gradients are compared. Exit status 1 if a row takes more than --bar times (1.1) the hand-written loop's time.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ N, T, INPUT, H, K, V, C, S = 8, 64, 64, 128, 32, 32, 64, 16
 
 def lstm(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
     entering = F.linear(x, w_ih, b_ih + b_hh)
-    h = c = x.new_zeros(x.shape[0], w_hh.shape[1])
-    w, ys = w_hh.t(), []
-    for e in entering.unbind(1):
-        i, f, g, o = torch.addmm(e, h, w).chunk(4, 1)
+    h = c = x.new_zeros(*x.shape[:-2], w_hh.shape[1])
+    ys = []
+    for e in entering.unbind(-2):
+        i, f, g, o = (e + F.linear(h, w_hh)).chunk(4, -1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
         ys.append(h)
-    return torch.stack(ys, 1)
+    return torch.stack(ys, -2)
 
 
 def gru(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
-    h = x.new_zeros(x.shape[0], w_hh.shape[1])
+    h = x.new_zeros(*x.shape[:-2], w_hh.shape[1])
     ys = []
-    for e in F.linear(x, w_ih, b_ih).unbind(1):
-        er, eu, en = e.chunk(3, 1)
-        pr, pu, pn = F.linear(h, w_hh, b_hh).chunk(3, 1)
+    for e in F.linear(x, w_ih, b_ih).unbind(-2):
+        er, eu, en = e.chunk(3, -1)
+        pr, pu, pn = F.linear(h, w_hh, b_hh).chunk(3, -1)
         update = torch.sigmoid(eu + pu)
         new = torch.tanh(en + torch.sigmoid(er + pr) * pn)
         h = new + update * (h - new)
         ys.append(h)
-    return torch.stack(ys, 1)
+    return torch.stack(ys, -2)
 
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from archc.checker.program import Declared, Program
 from archc.checker.sizes import Size
 from archc.checker.terms import as_term, const
 from archc.checker.typed import Body, Child, Method, Number, Ref, SizeValue, TensorInput, TensorResult, Term, Unit
-from archc.checker.types import LEADING, Axis, Dim, Type
+from archc.checker.types import LEADING, Axis, Dim, Type, flat
 from archc.checker.values import FnRef, Instance, LayerClass, OpRef, Value, chain_size
 from archc.diagnostics import codes
 from archc.diagnostics.model import Problems
@@ -179,6 +179,8 @@ def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorIn
     numbers: list[Number] = []
     layers.declare(parameters, {}, frame, numbers, root.splits)
     inputs = [root_input(entry, frame, root.splits) for entry in fn.signature if isinstance(entry, tree.Input)]
+    # The inputs' memory says which of the members of `...` comes first, before the layer's own axes.
+    context.made = {a: i for i, a in enumerate(dict.fromkeys((*(a for i in inputs for a in flat(i.layout)), *context.made)))}
     terms = [as_term(value, fn.span, frame) for value in statements.results_of(fn, frame)]
     declared = [entry for entry in fn.signature if isinstance(entry, tree.Input)]
     stated = fn.results

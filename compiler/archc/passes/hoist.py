@@ -6,23 +6,25 @@ The same holds of means, and of a choice of nothing:  sum[k](where(c, x, 0)) -> 
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from archc.checker.types import Axis
 from archc.ir import build
-from archc.ir.graph import Graph, Node, rewrite
+from archc.ir.graph import Graph, Node, rewrite, users
 from archc.passes.base import Keeps, Pass, also_inside
 from archc.passes.products import Product, product
 
 
-def hoist(node: Node) -> Node | None:
-    """One sum or mean with everything taken out that can be."""
+def hoist(node: Node, shared: Container[Node] = ()) -> Node | None:
+    """One sum or mean with everything taken out that can be. Products that others read as well are made anyway, and stay."""
     if node.op not in ("sum", "mean"):
         return None
     over: frozenset[Axis] = node.attrs  # type: ignore[assignment]
     x = node.args[0]
     if x.op == "where" and over.isdisjoint(x.args[0].axes) and _is_zero(x.args[2]) and over <= x.args[1].axes:
         inner = build.reduce(node.op, x.args[1], over)
-        return build.apply("where", x.args[0], hoist(inner) or inner, x.args[2])
-    whole = product(x)
+        return build.apply("where", x.args[0], hoist(inner, shared) or inner, x.args[2])
+    whole = product(x, shared)
     groups = _groups(whole, over)
     if len(groups) == 1 and not whole.negative:
         return None
@@ -64,7 +66,8 @@ def _is_zero(node: Node) -> bool:
 
 @also_inside
 def run(graph: Graph) -> Graph:
-    return rewrite(graph, hoist)
+    shared = {current for current, readers in users(graph.roots).items() if current.op in ("mul", "div") and len(readers) > 1}
+    return rewrite(graph, lambda current: hoist(current, shared))
 
 
 HOIST = Pass("hoist", "move factors out of sums that do not index them", run, Keeps.UP_TO_REASSOCIATION)

@@ -66,7 +66,8 @@ class Loop:
     def node(self) -> Node:
         operands = (*self.sequences, *self.constants)
         ports = (*(state.port for state in self.states), *(port for port, _ in operands), *((self.step,) if self.step else ()))
-        outputs = tuple(Output(f"out{k}", result, by_name(result.axes)) for k, result in enumerate(self.results))
+        layouts = [*(state.port.layout for state in self.states), *(by_name(given.axes) for given in self.yields)]
+        outputs = tuple(Output(f"out{k}", *each) for k, each in enumerate(zip(self.results, layouts, strict=True)))
         body = Graph("step", ports, outputs, notes=self.notes)
         attrs = Scan(self.axis, self.reverse, len(self.states), len(self.sequences), self.step is not None, body)
         return node("scan", self.args, attrs, Type("float"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from archc.ir import build
@@ -29,8 +29,8 @@ class Product:
         return build.apply("neg", result) if self.negative and result is not None else result
 
 
-def product(node: Node) -> Product:
-    """The node as a product; itself alone, if it is none or has too many factors."""
+def product(node: Node, whole: Container[Node] = ()) -> Product:
+    """The node as a product; itself alone, if it is none or has too many factors. What is in `whole` is not taken apart."""
     factors: list[tuple[Node, bool]] = []
     negative = False
     stack: list[tuple[Node, bool]] = [(node, False)]
@@ -38,7 +38,9 @@ def product(node: Node) -> Product:
         current, divides = stack.pop()
         if len(factors) + len(stack) > MOST:
             return Product(((node, False),))
-        if current.op == "mul":
+        if current in whole and current is not node:
+            factors.append((current, divides))
+        elif current.op == "mul":
             stack.extend((arg, divides) for arg in reversed(current.args))
         elif current.op == "div":
             stack.append((current.args[1], not divides))

@@ -299,8 +299,8 @@ class Lowering:
             return x
         wish = self.graph.notes.names.get(current)
         if many or (wish and not x.is_host):
-            return self.bind(x, wish or _default_name(current), current if wish else None)
-        return self.bind_below(x, _default_name(current)) if len(expression(x)) > LONGEST else x
+            return self.bind(x, wish or default_name(current), current if wish else None)
+        return self.bind_below(x, default_name(current)) if len(expression(x)) > LONGEST else x
 
     def shorten(self, current: Node) -> None:
         """Names the longest operands until the line that holds them all is not too long."""
@@ -311,7 +311,7 @@ class Lowering:
             longest = max(length, key=lambda arg: length[arg])
             if length.pop(longest) < 12:
                 return
-            self.done[longest] = self.bind_below(self.done[longest], _default_name(longest))
+            self.done[longest] = self.bind_below(self.done[longest], default_name(longest))
             if longest in self.pending:
                 self.pending[longest] = self.done[longest]
 
@@ -357,7 +357,7 @@ def layout_size(dim: Iterable[Axis]) -> Size:
     return total
 
 
-def _default_name(current: Node) -> str:
+def default_name(current: Node) -> str:
     """A name for a value that the source does not name."""
     if current.op == "item" and isinstance(current.args[0].attrs, Member):
         parts = [part for part in current.args[0].attrs.path.split(".") if not part.isdigit()]

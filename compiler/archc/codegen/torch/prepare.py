@@ -8,9 +8,10 @@ from archc.codegen.torch.norms import STANDARDISE
 from archc.codegen.torch.recognise import RECOGNISE
 from archc.ir.graph import Graph
 from archc.passes.base import Pass
+from archc.passes.lift import LIFT
 from archc.passes.share import SHARE
 
-PREPARE: tuple[Pass, ...] = (GUARD, STANDARDISE, SMALL_FIRST, RECOGNISE, SHARE)
+PREPARE: tuple[Pass, ...] = (LIFT, GUARD, STANDARDISE, SMALL_FIRST, RECOGNISE, SHARE)
 
 
 def prepared(graph: Graph) -> Graph:

@@ -8,7 +8,8 @@ from archc.checker.types import LEADING, Axis, flat, layout_of
 from archc.codegen.torch import layout
 from archc.codegen.torch.form import Assign, Dims, Do, Expr, For, walk
 from archc.codegen.torch.layout import literal
-from archc.codegen.torch.lower import Lowering, NeedsFlat
+from archc.codegen.torch.loop_views import Element, outward
+from archc.codegen.torch.lower import Lowering, NeedsFlat, default_name
 from archc.codegen.torch.prepare import prepared
 from archc.ir.graph import Graph, Node, Port, Scan
 
@@ -29,32 +30,29 @@ def scan(low: Lowering, current: Node) -> Expr:
     states = [_start(low, current.args[i], flat(ports[i].layout), names[i]) for i in range(loop.states)]
     for port, state in zip(ports, states, strict=False):
         inner.done[port.node] = state
-    targets: list[str] = []
-    sources: list[Expr] = []
-    if loop.step or not loop.sequences:
-        targets.append(low.scope.names.fresh(loop.axis.name) if loop.step else "_")
-        sources.append(_steps(low, loop))
-        if loop.step:
-            inner.done[ports[-1].node] = layout.name(targets[-1], None, "int")
+    counter = low.scope.names.fresh(loop.axis.name) if loop.step else "_"
+    if loop.step:
+        inner.done[ports[-1].node] = layout.name(counter, None, "int")
+    over: dict[Expr, Element] = {}
     for i in range(loop.states, last):
         x = sequences[i - loop.states]
-        source = Expr("method", (x, literal(x.position(loop.axis))), ("unbind",), None)
-        source = Expr("function", (source,), ("reversed",), None) if loop.reverse else source
-        if source not in sources:
-            sources.append(source)
-            targets.append(low.scope.names.fresh(names[i]))
-        target = targets[sources.index(source)]
-        inner.done[ports[i].node] = layout.name(target, elements[i - loop.states], x.dtype)
+        if x not in over:
+            over[x] = Element(low.scope.names.fresh(names[i]), x, loop.axis, loop.reverse)
+        inner.done[ports[i].node] = layout.name(over[x].target, elements[i - loop.states], x.dtype)
     for i in range(last, len(current.args)):
         x = low.value(current.args[i])
-        inner.done[ports[i].node] = x if x.is_host else low.again(x, names[i])
+        inner.done[ports[i].node] = x if x.is_host or _is_view(x) else low.again(x, names[i])
     inner.lasting = {str(part.params[0]) for x in inner.done.values() for part in walk(x) if part.op == "name"}
     yields = [low.scope.names.fresh(f"{names[len(ports) + k]}_steps") for k in range(len(loop.body.outputs) - loop.states)]
     for text in yields:
         low.block.append(Assign((text,), Expr("name", (), ("[]",), None)))
     made = _body(inner, states, yields)
-    source = sources[0] if len(sources) == 1 else Expr("function", tuple(sources), ("zip",), None)
-    low.block.append(For(tuple(targets), source, tuple(inner.block)))
+    body, kept = outward(inner.block, list(over.values()), low.bind, low.scope.names.fresh)
+    counted = [(counter, _steps(low, loop))] if loop.step or not kept else []
+    running = [*counted, *((element.target, element.source()) for element in kept)]
+    sources = tuple(source for _, source in running)
+    source = sources[0] if len(sources) == 1 else Expr("function", sources, ("zip",), None)
+    low.block.append(For(tuple(target for target, _ in running), source, tuple(body)))
     low.results[current] = [*states, *(_stacked(low, current, loop, k, text, made[k]) for k, text in enumerate(yields))]
     return literal(0)
 
@@ -69,18 +67,26 @@ def _as_they_lie(loop: Scan, orders: list[Dims]) -> tuple[Port, ...]:
     return tuple(found)
 
 
+def _is_view(x: Expr) -> bool:
+    """A view of a variable is written where it is read: what reads it may undo it, and what is left is taken before the loop."""
+    while x.op in ("flatten", "unflatten", "unsqueeze", "view", "transpose", "matrix_transpose", "permute", "squeeze"):
+        x = x.args[0]
+    return x.op == "name"
+
+
 def _wished(low: Lowering, current: Node, loop: Scan) -> list[str]:
     """Names for the body's inputs, then for what it yields, from the source where it names them."""
     notes, around = loop.body.notes.names, low.graph.notes.names
     found = []
     for i, (port, arg) in enumerate(zip(loop.body.inputs, current.args, strict=False)):
-        outside = around.get(arg, str(arg.attrs) if arg.op == "input" else "").rsplit(".", 1)[-1]
+        named = next((n for n in (arg, *arg.args[:arg.op in ("read", "expand")]) if n in around), None)
+        outside = (around[named] if named else default_name(arg)).rsplit(".", 1)[-1]
         if i < loop.states:
             default = notes.get(loop.body.outputs[i].node, "state")
         elif i < loop.states + loop.sequences:
-            default = f"{outside or 'element'}_{loop.axis.name}"
+            default = f"{outside}_{loop.axis.name}"
         else:
-            default = outside or "value"
+            default = outside
         found.append(notes.get(port.node, default).rsplit(".", 1)[-1])
     found += [loop.axis.name] * loop.step
     return [*found, *(notes.get(output.node, "y") for output in loop.body.outputs[loop.states:])]
@@ -118,7 +124,8 @@ def _body(inner: Lowering, states: list[Expr], yields: list[str]) -> list[Expr]:
     for output in graph.outputs:
         inner.lower(output.node)
         values.append(inner.value(output.node))
-    made = [layout.squeeze(inner.as_tensor(value)) for value in values[len(states):]]
+    made = [inner.as_tensor(value) for value in values[len(states):]]
+    made = [value.args[0] if value.op == "squeeze" and value.args[0].dims else layout.squeeze(value) for value in made]
     new = []
     for value, state in zip(values, states, strict=False):
         assert state.dims is not None
@@ -142,10 +149,13 @@ def _stacked(low: Lowering, current: Node, loop: Scan, k: int, text: str, elemen
     if axis in wish:
         before = wish[:wish.index(axis)]
         place = max(place, sum(1 for dim in element.dims if dim in before))
-    dims = (*element.dims[:place], axis, *element.dims[place:])
-    at = place - len(dims) if element.is_leading else place
+    joined = element.dims[place:place + 1] == (None,)  # a dimension of size one there takes the steps
+    whole = (*element.dims[:place], axis, *element.dims[place + joined:])
+    at = place - len(whole) if element.is_leading else place
     steps = layout.name(f"{text}[::-1]" if loop.reverse else text)
-    stacked = Expr("function", (steps, literal(at)), ("torch.stack",), dims, element.dtype)
+    function = "torch.cat" if joined else "torch.stack"
+    stacked = layout.squeeze(Expr("function", (steps, literal(at)), (function,), whole, element.dtype))
+    dims = tuple(dim for dim in whole if dim is not None)
     shape = [Expr("star", (low.lead_shape(),)) if dim.name == LEADING and low.native else low.size(dim.size)
              for dim in dims if dim is not None]
     dtype = {"float": low.dtype_text, "int": "torch.long", "bool": "torch.bool"}.get(element.dtype, "torch.complex64")
