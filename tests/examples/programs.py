@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ def program(example: str, name: str) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location(f"{example}_{name}", ROOT / example / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look for it there
     spec.loader.exec_module(module)
     return module
 
