@@ -198,6 +198,17 @@ def test_under_torch_compile(name: str) -> None:
     torch.testing.assert_close((first - x).std().item(), 0.5, rtol=0.9, atol=0.5)
 
 
+@pytest.mark.parametrize("name", [*NAMES, "Stack"])
+def test_under_vmap(name: str) -> None:
+    layer = getattr(LAYERS, name)()
+    given = [x.expand(5, -1, -1) for x in inputs(layer)]
+    apart = torch.vmap(layer, randomness="different")(*given)
+    assert apart.shape == (5, 3, 4) and not torch.equal(apart[0], apart[1])
+    if name != "Means":  # torch has no like draws for probabilities that differ
+        alike = torch.vmap(layer, randomness="same")(*given)
+        assert torch.equal(alike[0], alike[1])
+
+
 def test_frozen_features() -> None:
     torch.manual_seed(7)
     layer = LAYERS.Features(i=3, m=500)

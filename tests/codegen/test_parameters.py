@@ -225,6 +225,19 @@ def test_two_names_of_one_param() -> None:
     assert torch.equal(other.head, layer.head)
 
 
+def test_a_second_name_of_what_comes_from_outside() -> None:
+    source = TIED.split("# The weights")[0] + """
+layer Outer(v: axis, c: axis) {
+    param w[v, c] = normal(1)
+    inner = Tied(v=v, c=c)
+    forward(token[n]: int) -> [n, v] { return inner(token) with { table: w } }
+}
+"""
+    layer = load_text(source, "outer.arch").Outer(v=4, c=2)
+    assert list(layer.state_dict()) == ["w"]
+    torch.testing.assert_close(layer(torch.tensor([1, 2])), layer.w[[1, 2]] @ layer.w.T)
+
+
 def test_a_second_name_is_that_of_a_param() -> None:
     """A buffer is replaced when a module moves, so that two names of one would part."""
     assert codes("layer L() { buffer a[] = 1\n b = a\n forward(x[n]) -> [n] { return x * b } }") == ["value-in-layer"]

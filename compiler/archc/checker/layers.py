@@ -201,8 +201,8 @@ def _member(targets: Sequence[tree.Ident], value: Value, statement: tree.Assign,
     if isinstance(value, Ref) and value.role == "param":
         # A second name: two attributes of the module, one Parameter.
         frame.values[name] = value
-        if frame.initialise:
-            of = value.path.rsplit(".", 1)[-1]
+        of = value.path.rsplit(".", 1)[-1]
+        if frame.initialise and of not in frame.absent:
             frame.stored.append(Stored("tied", name, value.type, value.layout, None, "", statement.span, of))
         return
     if is_term(value):

@@ -68,7 +68,8 @@ def inside(supplied: Supplied, bound: Binding, owner: LayerFrame) -> dict[str, T
             term = reindex(term, outside, own, term.span)
         ref = owner.values[name]
         assert isinstance(ref, Ref)
-        found[name] = expand(term, ref.type.axes)
+        # Under every name that the param has.
+        found |= dict.fromkeys((other for other, value in owner.values.items() if value is ref), expand(term, ref.type.axes))
     return found
 
 

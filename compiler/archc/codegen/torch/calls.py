@@ -23,9 +23,9 @@ def random(low: Lowering, current: Node) -> Expr:
     if attrs.kind in ("uniform", "normal", "bernoulli", "trunc_normal") and frozenset(wish) == current.axes:
         order = wish  # every element is drawn alike, so that any order will do
     order = tuple(sorted(order, key=lambda axis: axis.name != LEADING))
-    if not all(arg.is_host for arg in args):
-        return _from_tensors(low, current, attrs.kind, args, order)
-    return draw(attrs.kind, _empty(low, order), [*args, *_by(low)], order)
+    if low.scope.constructing and all(arg.is_host for arg in args):
+        return draw(attrs.kind, _made(low, "torch.empty", order), args, order)
+    return _fresh(low, attrs.kind, args, order)
 
 
 def _by(low: Lowering) -> list[Expr]:
@@ -47,27 +47,38 @@ def _shape(low: Lowering, order: tuple[Axis, ...]) -> tuple[Expr, ...]:
     return tuple(map(one, order))
 
 
-def _empty(low: Lowering, order: tuple[Axis, ...]) -> Expr:
+def _made(low: Lowering, function: str, order: tuple[Axis, ...], *more: Expr) -> Expr:
     keywords = [Expr("keyword", (layout.name(value),), (text,))
                 for text, value in (("dtype", low.dtype_text), ("device", low.device_text))]
     shape = _shape(low, order) or (Expr("tuple"),)
-    return Expr("function", (*shape, *keywords), ("torch.empty",), order, "float")
+    return Expr("function", (*shape, *keywords, *more), (function,), order, "float")
 
 
-def _from_tensors(low: Lowering, current: Node, kind: str, args: list[Expr], order: tuple[Axis, ...]) -> Expr:
-    """Parameters that are tensors: a standard draw, scaled."""
-    from archc.codegen.torch.elementwise import broadcast
-
-    args = [layout.align(low.as_tensor(arg), order) for arg in args]
+def _fresh(low: Lowering, kind: str, args: list[Expr], order: tuple[Axis, ...]) -> Expr:
+    """Out of place, which is what `vmap` can draw apart: of a standard draw, scaled; of probabilities, one for each element."""
     if kind == "bernoulli":
         lead = low.lead_shape() if low.native and order and order[0].name == LEADING else None
-        return Expr("function", (layout.expand(args[0], order, low.size, lead), *_by(low)), ("torch.bernoulli",), order, "float")
-    if kind in ("uniform", "normal"):
-        unit = draw(kind, _empty(low, order), [literal(0.0), literal(1.0), *_by(low)], order)
-        scale = args[1] if kind == "normal" else Expr("sub", (args[1], args[0]), (), broadcast((args[1], args[0])), "float")
-        scaled = Expr("mul", (unit, scale), (), order, "float")
-        return Expr("add", (scaled, args[0]), (), order, "float")
-    raise AssertionError(f"{kind} takes numbers")
+        p = args[0] if not args[0].is_host else Expr(
+            "full", (Expr("tuple", _shape(low, order)), args[0]), (low.dtype_text, low.device_text), order, "float")
+        p = layout.expand(layout.align(p, order), order, low.size, lead)
+        return Expr("function", (p, *_by(low)), ("torch.bernoulli",), order, "float")
+    if kind not in ("uniform", "normal"):
+        raise AssertionError(f"{kind} is drawn for params")
+    unit = _made(low, "torch.rand" if kind == "uniform" else "torch.randn", order, *_by(low))
+    location, scale = (layout.align(arg, order) for arg in args)
+    if kind == "uniform":
+        scale = _difference(scale, location)
+    if scale.params != (1.0,):
+        unit = Expr("mul", (scale, unit), (), order, "float")
+    return unit if location.params == (0.0,) else Expr("add", (location, unit), (), order, "float")
+
+
+def _difference(x: Expr, y: Expr) -> Expr:
+    from archc.codegen.torch.elementwise import broadcast
+
+    if x.op in ("literal", "negative") and y.op in ("literal", "negative"):
+        return literal(float(x.params[0]) - float(y.params[0]))  # type: ignore[arg-type]
+    return Expr("sub", (x, y), (), None if x.is_host and y.is_host else broadcast((x, y)), "float")
 
 
 def dropout(low: Lowering, current: Node) -> Expr:
