@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from archc import api
 from archc.ir.digest import digest
+from archc.ir.evaluate import evaluate
 from archc.ir.graph import Scan, topological
 from archc.ir.to_source import to_source
+from archc.passes.base import run
+from archc.pipelines import TRAINING
 from tests.checker.programs import codes, graph, load
 
 
@@ -56,3 +60,12 @@ def test_an_index_in_a_loop_stays_an_index() -> None:
                   " yield y = s }\n return y } }")
     (scan,) = (node.attrs for node in topological(found.roots) if isinstance(node.attrs, Scan))
     assert [port.type.dtype for port in scan.body.inputs] == ["float", "float"]
+
+
+def test_the_derivative_of_a_loop_whose_yields_need_no_state() -> None:
+    """Its loop has no state, which trimming did not expect."""
+    text = "layer L() { forward(x[t]) -> [t] { scan t { state s[] = 0\n s = s + 1\n yield y = tanh(x) }\n return y } }"
+    derived = run(graph(text), TRAINING)
+    x = np.linspace(-1, 1, 5)
+    found = evaluate(derived, {"x": x, **{port.name: np.ones(5) for port in derived.inputs if port.name != "x"}}, {})
+    np.testing.assert_allclose(found.outputs["d_x"], 1 - np.tanh(x) ** 2, rtol=1e-12)

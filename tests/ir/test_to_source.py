@@ -139,6 +139,7 @@ def test_checks_of_sizes_are_kept() -> None:
       %0 = member a forward #0 (%x [n]) -> (float[n]) : float
       %1 = item 0 %0 : float[n]
       return r[n] = %1""", "sub-modules are inlined"),
+    ("graph f(x: float[], buffer b: float[])\n  update b = %x", "a graph that only stores"),
     ("""graph f(x: float[u])
       axis u = 2*h
       axis z = h

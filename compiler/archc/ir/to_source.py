@@ -1,8 +1,9 @@
 """`.arch` source from a graph: a layer that checks, and lowers to a graph of the same digest.
 
 Names come from the notes. A value has a statement of its own where it is used more than once, has a name, or would make a line
-too long; the rest is written in place. Raises ValueError for a graph that the language has no words for: one with sub-modules
-that are not inlined, with `accumulate` (which only derivatives have), or with draws that only an initialiser makes.
+too long; the rest is written in place. Raises ValueError for a graph that the language has no words for: one without results,
+with sub-modules that are not inlined, with `accumulate` (which only derivatives have), or with draws that only an initialiser
+makes.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class _Layer:
         self.split: set[str] = set()  # the numbers whose axes are split
 
     def text(self) -> str:
+        if not self.graph.outputs:
+            raise ValueError("`forward` has a result, and a graph that only stores has none")
         names = Names([self.name])
         body = Body(self.graph, self, names, self.axes, self.symbols)
         parameters = self.parameters(names)

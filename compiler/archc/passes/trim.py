@@ -56,7 +56,9 @@ def _live(scan: Node, read: set[int]) -> tuple[Loop, list[int]]:
         outputs = [*(state.after for state in live), *(loop.yields[k - count] for k in yields)]
         body = trim(Graph("step", (), tuple(Output("", out, ()) for out in outputs if out is not None), notes=loop.notes))
         found = {current for current in topological(body.roots) if current.op == "input"}
-        more = {k for k, state in enumerate(loop.states) if state.port.node in found} or (set() if states else {0})
+        more = {k for k, state in enumerate(loop.states) if state.port.node in found}
+        if not (more or states) and loop.states:
+            more = {0}
         if more <= states:
             break
         states |= more
