@@ -58,6 +58,50 @@ def relative_bias(score: Tensor, table: Tensor) -> Tensor:
     return score + table[:, t - s + score.shape[-1] - 1]
 
 
+def bucket_bias(score: Tensor, table: Tensor, causal: bool = False) -> Tensor:
+    """T5's _relative_position_bucket, element by element, far = 128."""
+    heads, kinds = table.shape
+    found = score.clone()
+    for t in range(score.shape[-2]):
+        for s in range(score.shape[-1]):
+            bucket, relative, side = 0, t - s, kinds
+            if causal:
+                relative = max(relative, 0)
+            else:
+                side //= 2
+                bucket += side * (s > t)
+                relative = abs(relative)
+            near = side // 2
+            if relative < near:
+                bucket += relative
+            else:
+                bucket += min(near + int(math.log(relative / near) / math.log(128 / near) * (side - near)), side - 1)
+            found[..., t, s] = score[..., t, s] + table[:, bucket]
+    return found
+
+
+def forgetting(score: Tensor, g: Tensor) -> Tensor:
+    """score + the sum of g over s < r <= t."""
+    t, s = places(score)
+    r = torch.arange(g.shape[-1])[:, None, None]
+    between = ((r > s) & (r <= t)).to(g.dtype) - ((r > t) & (r <= s)).to(g.dtype)
+    return score + torch.einsum("...r,rts->...ts", g, between)
+
+
+def neighbourhood(score: Tensor, width: int, size: int) -> Tensor:
+    """NATTEN's window: the centre of each query is moved so that the window lies inside the image."""
+    count = score.shape[-1]
+    height, half = count // width, size // 2
+    keep = torch.zeros(count, count, dtype=torch.bool)
+    for y in range(height):
+        for x in range(width):
+            top, left = min(max(y - half, 0), height - size), min(max(x - half, 0), width - size)
+            for i in range(size):
+                for j in range(size):
+                    keep[y * width + x, (top + i) * width + left + j] = True
+    return masked(score, keep)
+
+
 def rotary(x: Tensor, halves: bool = False) -> Tensor:
     """By complex multiplication, as in LLaMA's first code; with `halves`, by x cos + rotate_half(x) sin."""
     d = x.shape[-1]

@@ -16,9 +16,9 @@ class VCycle(nn.Module):
 
     def __init__(self, f: int, u: int, pre: Sequence[int] = (1, 1, 2), post: Sequence[int] = (0, 0, 0),
                  up: Sequence[int] = (4, 4), pad: int = 1, border: str = "zero", biased: bool = False, residual: bool = False,
-                 growing: bool = False, size: int = 0) -> None:
+                 growing: bool = False, size: int = 0, around: str = "zero") -> None:
         super().__init__()
-        self.residual = residual
+        self.residual, self.around = residual, around
         mode = MODES[border]
 
         def smoother(a: int, b: int) -> nn.Conv2d:
@@ -63,7 +63,12 @@ class VCycle(nn.Module):
                 x = level.restrict_f(x - level.rest(u) if self.residual else x)
                 u = level.restrict_u(u)
         for level, (fine, x) in list(zip(self.levels, saved, strict=True))[-2::-1]:
-            u = fine + level.prolong(u)
+            if self.around == "wrap":
+                ring = F.pad(u, (1, 1, 1, 1), mode="circular")
+                padding = level.prolong.padding[0] + 2
+                u = fine + F.conv_transpose2d(ring, level.prolong.weight, None, 2, padding)
+            else:
+                u = fine + level.prolong(u)
             if hasattr(level, "gamma"):
                 u = F.layer_norm(u, u.shape[1:], level.gamma, level.beta)
             for a, s in zip(level.up_a, level.up_s, strict=True):

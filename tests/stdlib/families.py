@@ -69,6 +69,7 @@ def multigrids() -> list[Case]:
         ({}, 8),
         ({"border": "reflect", "post": (1, 0, 0)}, 12),
         ({"border": "wrap", "residual": True, "pre": (2, 1, 1), "post": (1, 2, 0)}, 8),
+        ({"border": "wrap", "around": "wrap", "post": (1, 0, 0)}, 12),
         ({"border": "edge", "up": (3, 3), "biased": True}, 9),
         ({"up": (4, 3), "size": 10}, 10),
         ({"pad": 0, "up": (3, 4), "growing": True, "biased": True, "border": "reflect"}, 13),

@@ -130,6 +130,17 @@ def test_a_multigrid_cycle_is_linear(residual: bool) -> None:
     torch.testing.assert_close(cycle(2 * a - 3 * b), 2 * cycle(a) - 3 * cycle(b), rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("around", ["wrap", "zero"])
+def test_a_periodic_cycle_moves_with_its_input_only_if_it_is_periodic_coming_up(around: str) -> None:
+    """By a whole step of the coarsest of three grids. The authors' code has zeros there."""
+    torch.manual_seed(0)
+    cycle = std("multigrid", border="wrap", around=around, post=(1, 1, 0)).VCycle(2, 3).double()
+    x = torch.randn(1, 2, 16, 16, dtype=torch.float64)
+    moved = cycle(x.roll((4, 8), (2, 3)))
+    error = (moved - cycle(x).roll((4, 8), (2, 3))).abs().max().item()
+    assert error < 1e-13 if around == "wrap" else error > 1e-3
+
+
 @pytest.mark.parametrize("points", [15, 31])
 @pytest.mark.parametrize(("before", "after", "factor"), [(1, 0, 0.58), (1, 1, 0.35), (2, 2, 0.17), (3, 3, 0.13)])
 def test_with_classical_weights_a_cycle_solves_poissons_equation(points: int, before: int, after: int, factor: float) -> None:
@@ -158,8 +169,9 @@ def test_with_classical_weights_a_cycle_solves_poissons_equation(points: int, be
 
 # -------------------------------------------------------------------------------------------------------- std.spectral
 def test_parameters_of_the_fourier_neural_operator() -> None:
-    """neuraloperator's FNO of 16 x 16 modes and 24 channels, complex numbers counted twice."""
+    """neuraloperator's FNO of 16 x 16 modes and 24 channels, and a small one, complex numbers counted twice."""
     assert count(std("spectral").FNO2d(1, 1, 24)) == 671_113
+    assert count(std("spectral", depth=3).FNO2d(1, 1, 12, 8, 8)) == 36_283
 
 
 def waves(n: int) -> torch.Tensor:
