@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads tha
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import eager
+import eager_families
 import torch
 from torch import Tensor, nn
 
@@ -53,7 +54,7 @@ def row(layer: str, shape: tuple[int, ...], plain: Callable[[], nn.Module], fuse
 
 
 TOKENS, IMAGE, ROWS = (16, 64, 128), (16, 32, 28, 28), (512, 64)
-E = eager
+E, F = eager, eager_families
 SUITE = [
     row("linear.Linear", TOKENS, lambda: E.Linear(128, 256), i=128, o=256),
     row("linear.MLP", TOKENS, lambda: E.MLP(128), c=128),
@@ -82,6 +83,18 @@ SUITE = [
     row("vision.TransformerBlock", TOKENS, lambda: E.TransformerBlock(128),
         lambda: E.TransformerBlock(128, norm=E.FusedLayerNorm, attention=E.FusedSelfAttention), c=128),
     row("vision.ResidualBlock", IMAGE, lambda: E.ResidualBlock(32), lambda: E.ResidualBlock(32, E.FusedBatchNorm2d), channels=32),
+    row("kan.RBFKAN", ROWS, lambda: F.RBFKAN(64, 64), i=64, o=64),
+    row("kan.ReLUKAN", ROWS, lambda: F.ReLUKAN(64, 64), i=64, o=64),
+    row("kan.ChebyKAN", ROWS, lambda: F.ChebyKAN(64, 64), i=64, o=64),
+    row("kan.FourierKAN", ROWS, lambda: F.FourierKAN(64, 64), i=64, o=64),
+    row("kan.GRKANMLP", ROWS, lambda: F.GRKANMLP(64), c=64),
+    row("kan.AFKAN", ROWS, lambda: F.AFKAN(64, 64), i=64, o=64),
+    row("attention.FourierAttention", (16, 17, 48), lambda: F.FourierAttention(48, 17), c=48, t=17),
+    row("rbf.GaussianRBF", ROWS, lambda: F.GaussianRBF(64, 10), i=64, o=10),
+    row("binary.BiPerConv2d", IMAGE, lambda: F.BiPerConv2d(32, 32), c=32, o=32),
+    row("hyper.WeightNormLinear", ROWS, lambda: F.WeightNormLinear(64, 64), i=64, o=64),
+    row("multigrid.VCycle", (8, 8, 32, 32), lambda: F.VCycle(8, 8), f=8, u=8),
+    row("recurrent.LSTM", (16, 32, 64), lambda: F.LSTM(64, 64), i=64, h=64),
     row("vision.DownsampleBlock", IMAGE, lambda: E.DownsampleBlock(32, 64), lambda: E.DownsampleBlock(32, 64, E.FusedBatchNorm2d),
         i=32, o=64),
 ]
