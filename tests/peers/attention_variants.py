@@ -60,7 +60,7 @@ def relative_bias(score: Tensor, table: Tensor) -> Tensor:
 
 def bucket_bias(score: Tensor, table: Tensor, causal: bool = False) -> Tensor:
     """T5's _relative_position_bucket, element by element, far = 128."""
-    heads, kinds = table.shape
+    kinds = table.shape[1]
     found = score.clone()
     for t in range(score.shape[-2]):
         for s in range(score.shape[-1]):
@@ -75,7 +75,7 @@ def bucket_bias(score: Tensor, table: Tensor, causal: bool = False) -> Tensor:
             if relative < near:
                 bucket += relative
             else:
-                bucket += min(near + int(math.log(relative / near) / math.log(128 / near) * (side - near)), side - 1)
+                bucket += min(near + int(math.log(relative / near) / math.log(128 / near) * (side - near) + 1e-9), side - 1)
             found[..., t, s] = score[..., t, s] + table[:, bucket]
     return found
 
