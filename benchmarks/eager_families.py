@@ -69,7 +69,8 @@ class GroupRational(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x.unflatten(-1, (len(self.under), -1))
-        a, b, size = self.over, self.under.abs()[..., None], y.abs()
+        a, size = self.over, y.abs()
+        b = torch.where(self.under < 0, -self.under, self.under)[..., None]  # its derivative is 1 at 0, as in the kernels
         p = a[0] + y * (a[1] + y * (a[2] + y * (a[3] + y * (a[4] + y * a[5]))))
         q = 1 + size * (b[:, 0] + size * (b[:, 1] + size * (b[:, 2] + size * b[:, 3])))
         return (p / q).flatten(-2)
