@@ -54,6 +54,20 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     return Golden(request.config.getoption("--bless"))
 
 
+def _has_compiler() -> bool:
+    from archc.runtime import native
+
+    try:
+        return bool(native.compiler())
+    except native.BuildError:
+        return False
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("compiler") and not _has_compiler():
+        pytest.skip("this machine has no C++ compiler")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--slow"):
         return

@@ -15,6 +15,8 @@ import pytest
 from archc.cli.main import main
 from archc.runtime import native
 
+pytestmark = pytest.mark.compiler
+
 TEXT = 'extern "C" int answer() { return 42; }\n'
 
 

@@ -23,6 +23,8 @@ from archc.pipelines import CPP
 from tests.codegen.cpp.build import call, library
 from tests.fuzz.graphs import random_graph
 
+pytestmark = pytest.mark.compiler
+
 SLICES = [pytest.param(range(20), id="20"),
           *(pytest.param(range(low, low + 130), id=f"{low}", marks=pytest.mark.slow) for low in (20, 150, 280))]
 SIZES = (0, 1, 2, 3, 5, 7, 9, 67, 131)

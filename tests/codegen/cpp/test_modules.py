@@ -18,6 +18,8 @@ from archc.loaded import Namespace
 from archc.runtime import native
 from tests.example_lines import EXAMPLES, Example
 
+pytestmark = pytest.mark.compiler
+
 TEXT = """
 layer Scaled(c: axis, eps: float = 1e-5) {
     param gamma[c] = 1
