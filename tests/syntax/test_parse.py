@@ -115,7 +115,7 @@ def test_what_is_no_expression_is_a_value_error(text: str) -> None:
         ("scan t reverse { yield y = S\nfinally last = S }", "Scan(t True [Yield(y S) Finally(last S)])"),
         (
             "scan t { state S[..., k] = 0\nstate n = 1 }",
-            "Scan(t False [State(S [Dim(... None []) Dim(k None [])] 0) State(n [] 1)])",
+            "Scan(t False [State(S [Dim(... None []) Dim(k None [])] None 0) State(n [] None 1)])",
         ),
         ("update m = 2\npenalty p = 3", "Update(m 2)"),
         ("if a { b = 1 } else if c { b = 2 } else { b = 3 }", "If(a [Assign([b] 1)] [If(c [Assign([b] 2)] [Assign([b] 3)])])"),

@@ -157,8 +157,10 @@ def _state(node: tree.State, frame: LoopFrame) -> None:
     if extra := start.type.axes - axes:
         frame.fail(codes.RESULT_AXES, node.value.span, axes=frame.names_of(extra), found=frame.show(start.type),
                    expected=frame.show(Type(start.type.dtype, axes)))  # fmt: skip
-    dtype = "float" if start.type.dtype == "int" else start.type.dtype
-    type_ = Type(dtype, axes)
+    dtype = node.dtype.name if node.dtype is not None else "float" if start.type.dtype == "int" else start.type.dtype
+    if dtype not in ("float", "int", "bool", "complex"):
+        frame.fail(codes.UNKNOWN_KIND, node.span, name=dtype, kinds=("float", "int", "bool", "complex"))
+    type_ = Type(dtype, axes)  # type: ignore[arg-type]
     order = tuple(sorted(flat(layout), key=lambda axis: axis.name != LEADING))  # these come first in memory
     ref = StateRef(name, type_, node.span, order)
     frame.states[name] = State(ref, expand(_as_dtype(start, type_, frame), axes), node.span)

@@ -262,7 +262,8 @@ class Body:
             states.append(self.names.fresh("state"))
             inner.written[port.node] = (states[-1], ATOM)
             begin = bare(start, start.axes)
-            inner.lines.append(f"state {states[-1]}[{self.over(port.type.axes)}] = {self.at(begin, 0)}")
+            dtype = ": int" * (port.type.dtype == "int")
+            inner.lines.append(f"state {states[-1]}[{self.over(port.type.axes)}]{dtype} = {self.at(begin, 0)}")
         for port, arg in zip(ports[scan.states :], node.args[scan.states :], strict=False):
             inner.written[port.node] = self.written[arg]
         if scan.step:

@@ -213,7 +213,8 @@ class Builder:
         return tree.Scan(kids[0], kids[1] is not None, kids[2], span)
 
     def state(self, kids: list[Any], span: Span) -> Any:
-        return tree.State(kids[0], tuple(kids[1:-1]), kids[-1], span)
+        name, *dims, dtype, value = kids
+        return tree.State(name, tuple(dims), dtype, value, span)
 
     def store(self, kids: list[Any], span: Span) -> Any:
         kind, name, *dims, dtype, value = kids

@@ -286,10 +286,11 @@ class Scan:
 
 @dataclass(frozen=True)
 class State:
-    """`state S[..., k, v] = start` inside a scan."""
+    """`state S[..., k, v] = start` inside a scan; with a dtype where it is not the module's float."""
 
     name: Ident
     dims: tuple[Dim, ...]
+    dtype: Ident | None
     value: Expr
     span: Span
 
