@@ -346,6 +346,25 @@ class DifferentialAttention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
 
+class SpectralConv2d(nn.Module):
+    """As neuraloperator 2.0 has it, for grids that have all the frequencies."""
+
+    def __init__(self, i: int, o: int, rows: int = 16, columns: int = 16) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(i, o, rows, columns // 2 + 1, dtype=torch.complex64))
+        self.bias = empty(o)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, w = x.shape[-2:]
+        _, o, rows, columns = self.weight.shape
+        spectrum = torch.fft.fftshift(torch.fft.rfft2(x, norm="forward"), dim=-2)
+        kept = slice(h // 2 - rows // 2, h // 2 - rows // 2 + rows)
+        y = spectrum.new_zeros(x.shape[0], o, *spectrum.shape[2:])
+        y[:, :, kept, :columns] = torch.einsum("nihw,iohw->nohw", spectrum[:, :, kept, :columns], self.weight)
+        y = torch.fft.irfft2(torch.fft.ifftshift(y, dim=-2), s=(h, w), norm="forward")
+        return y + self.bias[:, None, None]
+
+
 class NormLin(nn.Module):
     def __init__(self, channel: int, c: int) -> None:
         super().__init__()

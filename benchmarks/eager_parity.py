@@ -79,6 +79,7 @@ SUITE = [
     row("attention.GroupedAttention", TOKENS, lambda: E.GroupedAttention(128), c=128),
     row("attention.DifferentialAttention", TOKENS, lambda: E.DifferentialAttention(128), c=128),
     row("attention.NormLin", TOKENS, lambda: E.NormLin(64, 128), channel=64, c=128),
+    row("spectral.SpectralConv2d", (8, 24, 64, 64), lambda: E.SpectralConv2d(24, 24), i=24, o=24),
     row("vision.PatchEmbed", (64, 1, 28, 28), lambda: E.PatchEmbed(1, 128), channel=1, o=128, t=49),
     row("vision.TransformerBlock", TOKENS, lambda: E.TransformerBlock(128),
         lambda: E.TransformerBlock(128, norm=E.FusedLayerNorm, attention=E.FusedSelfAttention), c=128),

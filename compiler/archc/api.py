@@ -146,15 +146,17 @@ def compile(
     targets: Sequence[str] = ("torch",),
     static: Mapping[str, object] | None = None,
     layers: Iterable[str] | None = None,
+    pairs: bool = False,
 ) -> list[Path]:
     """Write a file's layers as a Python package to the folder `out`, whole or not at all, and give the files written.
 
     The package needs torch and nothing of archc. `layers` says which layers; by default all of the file. `static` sets static
-    choices. A folder that is there is replaced if archc wrote it, or if it is empty. Raises UserError or Limit.
+    choices. `pairs`: complex numbers are written as pairs of floats, in params and inputs too, and transforms as products.
+    A folder that is there is replaced if archc wrote it, or if it is empty. Raises UserError or Limit.
     """
     from archc import store
 
-    files = files_of(source, targets=targets, static=static, layers=layers)
+    files = files_of(source, targets=targets, static=static, layers=layers, pairs=pairs)
     return store.write(Path(out), files)
 
 
@@ -164,15 +166,17 @@ def files_of(
     targets: Sequence[str] = ("torch",),
     static: Mapping[str, object] | None = None,
     layers: Iterable[str] | None = None,
+    pairs: bool = False,
 ) -> dict[str, str]:
     """The files of the package that `compile` writes: name -> text."""
     program = open_program(source)
-    return emitted(program, list(layers) if layers is not None else None, static or {}, targets)
+    return emitted(program, list(layers) if layers is not None else None, static or {}, targets, pairs)
 
 
 def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str, object],
-            targets: Sequence[str] = ("torch",)) -> dict[str, str]:
-    """The package of some layers of a program that has no errors; None: of all of them that can be compiled by themselves."""
+            targets: Sequence[str] = ("torch",), pairs: bool = False) -> dict[str, str]:
+    """The package of some layers of a program that has no errors; None: of all of them that can be compiled by themselves.
+    `pairs`: complex numbers as pairs of floats."""
     from archc.codegen.package import TARGETS, emit
     from archc.diagnostics import codes
     from archc.diagnostics.model import Problem, UserError
@@ -190,8 +194,13 @@ def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str,
         from archc.passes.step_modules import with_steps
 
         found = simplified(with_steps(lower_package(units, program.root.path)))
+        if pairs:
+            from archc.passes.pairs import paired
+
+            found = simplified(paired(found))
         found = grouped(found) if "cpp" in targets else found
-        return emit(found, targets=targets, compiler_version=__version__, source_hash=source_hash(program, static))
+        digest, options = source_hash(program, static), {"pairs": True} if pairs else {}
+        return emit(found, targets=targets, compiler_version=__version__, source_hash=digest, options=options)
 
 
 def _complete(layer: object, static: Mapping[str, object]) -> bool:

@@ -12,6 +12,7 @@ from archc.passes.gather import GATHER
 from archc.passes.gradient import GRADIENT, JVP
 from archc.passes.group import GROUP
 from archc.passes.hoist import HOIST
+from archc.passes.pairs import PAIRS
 from archc.passes.simplify import SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE
 from archc.passes.step import STEP
 from archc.passes.trim import TRIM
@@ -47,7 +48,7 @@ MODES: dict[str, tuple[Pass, ...]] = {
 PASSES: dict[str, Pass] = {
     current.name: current
     for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, TRIM, DISTRIBUTE, HOIST, GRADIENT, JVP, STEP, GATHER, GROUP,
-                    *PREPARE)
+                    PAIRS, *PREPARE)
 }
 """Every pass by name: what `archc ir --list` shows and `--after`, `--run` take."""
 

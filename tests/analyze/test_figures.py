@@ -63,8 +63,13 @@ class Case:
 
 
 def counter() -> FlopCounterMode:
-    """torch's, which leaves out products with a vector unless it is told of them."""
-    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mv: lambda a, b, **_: 2 * a[0] * a[1]})
+    """torch's, which leaves out products with a vector unless it is told of them, and takes complex numbers for real ones."""
+    def product(a: Any, b: Any, **_: Any) -> int:
+        return int((8 if a.is_complex() else 2) * a.numel() * b.shape[-1])
+
+    product._get_raw = True  # type: ignore[attr-defined]
+    return FlopCounterMode(display=False, custom_mapping={
+        torch.ops.aten.mv: lambda a, b, **_: 2 * a[0] * a[1], torch.ops.aten.bmm: product, torch.ops.aten.mm: product})
 
 
 @pytest.fixture(params=EXAMPLES, ids=str)

@@ -68,12 +68,14 @@ def expected(graph: Graph, inputs: Mapping[str, Any], numbers: Mapping[str, Any]
 
 
 def same(found: Any, wanted: Any, text: str, tolerance: float = 1e-10) -> None:
-    found, wanted = np.asarray(found.detach() if isinstance(found, torch.Tensor) else found), np.asarray(wanted)
+    found = found.detach().resolve_conj().resolve_neg() if isinstance(found, torch.Tensor) else found
+    found, wanted = np.asarray(found), np.asarray(wanted)
     assert found.shape == wanted.shape, f"shape {found.shape}, not {wanted.shape}\n{text}"
     if wanted.size == 0:
         return
-    scale = max(1.0, float(np.nanmax(np.abs(np.where(np.isfinite(wanted.astype(float)), wanted, 0)))))
-    close = np.isclose(found.astype(float), wanted.astype(float), rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+    found, wanted = found * 1.0, wanted * 1.0
+    scale = max(1.0, float(np.nanmax(np.abs(np.where(np.isfinite(wanted), wanted, 0)))))
+    close = np.isclose(found, wanted, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
     assert close.all(), f"{found}\nnot\n{wanted}\n{text}"
 
 

@@ -9,18 +9,20 @@ import pytest
 import torch
 
 from archc.ir.evaluate import evaluate
+from archc.ops.table import SMOOTH
 from archc.passes.gradient import gradient
 from tests.codegen.harness import arguments, callable_of, compare, same, without_draws
 from tests.fuzz.graphs import random_graph, random_inputs
 
-BLOCKS = [*range(8), *(pytest.param(block, marks=pytest.mark.slow) for block in range(8, 40))]
+WAVES = 1000  # blocks from here on are of graphs with complex numbers
+BLOCKS = [1000, 1001, *range(8), *(pytest.param(block, marks=pytest.mark.slow) for block in (*range(8, 40), *range(1002, 1012)))]
 
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_values(block: int) -> None:
     for seed in range(25 * block, 25 * block + 25):
         rng = random.Random(seed)
-        graph = without_draws(random_graph(rng))
+        graph = without_draws(random_graph(rng, waves=block >= WAVES))
         compare(graph, *random_inputs(graph, rng))
 
 
@@ -28,26 +30,27 @@ def test_values(block: int) -> None:
 def test_gradients(block: int) -> None:
     for seed in range(1000 + 15 * block, 1015 + 15 * block):
         rng = random.Random(seed)
-        graph = without_draws(random_graph(rng, smooth=seed % 2 == 0))
+        graph = without_draws(random_graph(rng, smooth=seed % 2 == 0, waves=block >= WAVES))
         inputs, numbers = random_inputs(graph, rng)
         call, text = callable_of(graph)
         args = arguments(graph, inputs, numbers)
         ports = {
             port: arg
             for port, arg in zip(graph.inputs, args, strict=False)
-            if port.role in ("input", "param") and port.type.dtype == "float"
+            if port.role in ("input", "param") and port.type.dtype in SMOOTH
         }
         for arg in ports.values():
             arg.requires_grad_()
         results = call(*args)
         outputs = [*results[: len(graph.outputs)], *results[len(graph.outputs) + len(graph.updates) :]]
-        floats = [y for y in outputs if y.is_floating_point()]
+        floats = [y for y in outputs if y.is_floating_point() or y.is_complex()]
         derived = gradient(graph)
         cotangents = [port for port in derived.inputs if port not in graph.inputs]
         draw = np.random.default_rng(seed)
-        given = {port.name: draw.uniform(-1, 1, y.shape) for port, y in zip(cotangents, floats, strict=True)}
+        given = {port.name: draw.uniform(-1, 1, y.shape) + (1j * draw.uniform(-1, 1, y.shape) if y.is_complex() else 0)
+                 for port, y in zip(cotangents, floats, strict=True)}
         total = torch.stack(
-            [(y * torch.as_tensor(given[port.name])).sum() for port, y in zip(cotangents, floats, strict=True)]
+            [(y * torch.as_tensor(given[port.name]).conj()).sum().real for port, y in zip(cotangents, floats, strict=True)]
         ).sum()
         if not total.requires_grad:
             continue

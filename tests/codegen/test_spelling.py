@@ -19,6 +19,8 @@ from tests.codegen.harness import callable_of
 @pytest.mark.parametrize("row", OPS.values(), ids=lambda row: row.name)
 def test_every_row_is_spelled_or_expands_by_its_meaning(row: object) -> None:
     op = row.name  # type: ignore[attr-defined]
+    if OPS[op].form == "transform":
+        return  # tests/codegen/test_complex.py
     assert (op in EXPANDED) != (op in ELEMENTWISE or op in REDUCTIONS or op in MATRICES)
     assert op not in EXPANDED or OPS[op].value is not None
 

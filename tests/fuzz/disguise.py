@@ -14,6 +14,7 @@ from archc.ir.graph import (
     Accumulate,
     At,
     Call,
+    Fourier,
     Graph,
     Matrix,
     Node,
@@ -59,6 +60,9 @@ class _Disguise:
             return frozenset(self.axes[axis] for axis in attrs)
         if isinstance(attrs, Read):
             return Read(tuple(At(self.axes[attrs.at[i].axis], attrs.at[i].border) for i in order))
+        if isinstance(attrs, Fourier):
+            half = attrs.half and (self.axes[attrs.half[0]], self.axes[attrs.half[1]])
+            return Fourier(frozenset(self.axes[axis] for axis in attrs.over), half, attrs.norm)
         if isinstance(attrs, Accumulate):
             at = tuple(At(self.axes[attrs.at[i].axis], attrs.at[i].border) for i in order)
             return Accumulate(at, frozenset(self.axes[axis] for axis in attrs.keep))
@@ -159,6 +163,11 @@ def _changes(old: Node) -> Iterator[tuple[str, Node]]:
         yield "operation", node(other, old.args, old.attrs, old.type)
     if old.op in ("solve", "solve_lower", "solve_upper"):
         yield "operation", node("solve_upper" if old.op != "solve_upper" else "solve", old.args, old.attrs, old.type)
+    if isinstance(old.attrs, Fourier):
+        other_norm = "forward" if old.attrs.norm == "ortho" else "ortho"
+        yield "norm", node(old.op, old.args, replace(old.attrs, norm=other_norm), old.type)
+        if old.op in ("fft", "ifft"):
+            yield "direction", node({"fft": "ifft", "ifft": "fft"}[old.op], old.args, old.attrs, old.type)
     if isinstance(old.attrs, Read) and old.attrs.at[0].border == "edge":
         yield "border", node("read", old.args, Read((replace(old.attrs.at[0], border="wrap"), *old.attrs.at[1:])), old.type)
 

@@ -33,6 +33,7 @@ from archc.ops.table import OPS
 from archc.syntax.tree import Span
 from tests.fuzz import inner, loops
 from tests.fuzz.inputs import random_inputs
+from tests.fuzz.waves import needed, wave
 
 __all__ = ["Grower", "random_graph", "random_inputs"]
 SMOOTH = ("exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
@@ -51,11 +52,13 @@ class Grower:
     written: bool  # nothing that the language has no words for
     loops: bool  # scans too
     wide: bool  # scans whose steps are random
+    waves: bool = False  # complex numbers and their transforms too
     axes: list[Axis] = field(default_factory=list)
     ports: list[Port] = field(default_factory=list)
     floats: list[Node] = field(default_factory=list)
     ints: list[Node] = field(default_factory=list)
     bools: list[Node] = field(default_factory=list)
+    complexes: list[Node] = field(default_factory=list)
     bounds: dict[Node, Bounds] = field(default_factory=dict)
     numbers: list[str] = field(default_factory=list)
     definitions: list[Definition] = field(default_factory=list)
@@ -103,14 +106,16 @@ class Grower:
             self.port("keep", "bool", tuple(rng.sample(everything, rng.randint(1, 2))), "input")
         if rng.random() < 0.5:
             self.port("token", "int", tuple(rng.sample(everything, 1)), "input")
+        if self.waves:
+            self.port("z", "complex", tuple(rng.sample(everything, rng.randint(1, 2))), "input")
         if rng.random() < 0.3 and not self.written:
             self.checks.append(Check(Size.symbol("n"), Size.of(1), "at least", "n is {found}, which is not enough"))
 
     def port(self, name: str, dtype: Any, layout: Layout, role: Any) -> None:
         port = Port(name, Type(dtype, frozenset(flat(layout))), layout, role)
         self.ports.append(port)
-        {"float": self.floats, "int": self.ints, "bool": self.bools}[dtype].append(port.node)
-        if dtype == "float":
+        {"float": self.floats, "int": self.ints, "bool": self.bools, "complex": self.complexes}[dtype].append(port.node)
+        if dtype in ("float", "complex"):
             self.bounds[port.node] = (-2.0, 2.0)
 
     def fresh_axis(self) -> Axis:
@@ -159,6 +164,8 @@ class Grower:
             forms += [self.loop, self.loop]
         if self.wide:
             forms += [self.loop] * 4 + [self.shift, self.read, self.gather] + [self.accumulate] * (not self.written)
+        if self.waves:
+            forms += [lambda: wave(self)] * 4
         if not self.smooth:
             forms += [self.jump, self.count]
             forms += [] if self.written else [self.random]
@@ -444,6 +451,8 @@ class Grower:
     def graph(self) -> Graph:
         rng = self.rng
         outputs = [self.output(f"out{i}", value) for i, value in enumerate(dict.fromkeys([self.floats[-1], self.pick()]))]
+        if self.complexes and rng.random() < 0.5:
+            outputs.append(self.output("spectrum", self.complexes[-1]))
         if not self.smooth and self.ints and rng.random() < 0.3:
             outputs.append(self.output("where", self.ints[-1]))
         if not self.smooth and self.bools and rng.random() < 0.3:
@@ -467,15 +476,16 @@ class Grower:
             if rng.random() < 0.2 and value.op != "input":
                 names[value] = f"v{i}"
         return Graph("random", tuple(self.ports), tuple(outputs), updates, penalties, tuple(self.numbers),
-                     tuple(self.definitions), tuple(self.checks), Notes(spans, names))
+                     tuple(self.definitions), (*self.checks, *needed(roots)), Notes(spans, names))
 
 
 def random_graph(rng: random.Random, steps: int = 12, *, smooth: bool = False, leading: bool | None = None,
-                 written: bool = False, loops: bool = False, wide: bool = False) -> Graph:
+                 written: bool = False, loops: bool = False, wide: bool = False, waves: bool = False) -> Graph:
     """A graph of about so many operations. `smooth`: of operations whose derivatives are continuous, without draws.
     `leading`: whether inputs have leading dimensions `...`; by default, now and then. `written`: of what the language can say.
-    `loops`: with scans too; `wide`: with many, whose steps are random as well."""
-    grower = Grower(rng, smooth, written, loops or wide, wide)
+    `loops`: with scans too; `wide`: with many, whose steps are random as well. `waves`: with complex numbers and Fourier
+    transforms too."""
+    grower = Grower(rng, smooth, written, loops or wide, wide, waves)
     grower.frame(rng.random() < 0.2 if leading is None else leading)
     for _ in range(steps):
         grower.step()

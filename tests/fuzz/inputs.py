@@ -35,6 +35,8 @@ def random_inputs(graph: Graph, rng: random.Random, largest: int = 4) -> tuple[d
             inputs[port.name] = draw.integers(0, _limit(graph, port.node, sizes), shape)
         elif port.role == "number":
             numbers[port.name] = float(draw.uniform(0.1, 1.0))
+        elif port.type.dtype == "complex":
+            inputs[port.name] = draw.uniform(-1.4, 1.4, shape) + 1j * draw.uniform(-1.4, 1.4, shape)
         else:
             inputs[port.name] = draw.uniform(-2, 2, shape)
     return inputs, numbers

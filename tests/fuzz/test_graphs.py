@@ -18,11 +18,15 @@ from archc.ops.table import OPS
 from tests.fuzz.disguise import changed, disguised
 from tests.fuzz.graphs import random_graph, random_inputs
 
-SLICES = [pytest.param(range(80), id="80"), pytest.param(range(80, 1000), id="1000", marks=pytest.mark.slow)]
+WAVES = 5000
+"""Seeds from here on make graphs with complex numbers."""
+SLICES = [pytest.param(range(80), id="80"), pytest.param(range(80, 1000), id="1000", marks=pytest.mark.slow),
+          pytest.param(range(WAVES, WAVES + 40), id="complex"),
+          pytest.param(range(WAVES + 40, WAVES + 500), id="500 complex", marks=pytest.mark.slow)]
 
 
 def graph_of(seed: int) -> Graph:
-    return random_graph(random.Random(seed), 6 + seed % 20, smooth=seed % 2 == 0, loops=seed % 3 == 0)
+    return random_graph(random.Random(seed), 6 + seed % 20, smooth=seed % 2 == 0, loops=seed % 3 == 0, waves=seed >= WAVES)
 
 
 @pytest.mark.parametrize("seeds", SLICES)
@@ -32,7 +36,7 @@ def test_graphs_are_valid_and_finite(seeds: range) -> None:
         verify(graph)
         result = evaluate(graph, *random_inputs(graph, random.Random(seed)))
         for array in (*result.outputs.values(), *result.updates.values(), *result.penalties.values()):
-            assert array.dtype.kind != "f" or np.isfinite(array).all(), seed
+            assert array.dtype.kind not in "fc" or np.isfinite(array).all(), seed
 
 
 @pytest.mark.parametrize("seeds", SLICES)
@@ -90,7 +94,7 @@ def test_a_disguised_graph_has_the_same_value() -> None:
 
 
 def test_every_form_is_drawn() -> None:
-    seen = {node.op for seed in range(600) for node in topological(graph_of(seed).roots)}
+    seen = {node.op for seed in (*range(600), *range(WAVES, WAVES + 60)) for node in topological(graph_of(seed).roots)}
     forms = {"read", "accumulate", "random", "call", "scan", "item", "expand", "iota", "size", "const", "table", "input"}
     # Those that users cannot write, and tests of truth that random inputs never make interesting.
     assert (OPS.keys() | forms) - seen <= {"detach", "isfinite", "isnan", "finite_max"}

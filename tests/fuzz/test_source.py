@@ -31,11 +31,12 @@ def renamed(graph: Graph, other: Graph) -> dict[str, str]:
     return names
 
 
-@pytest.mark.parametrize("seeds", [pytest.param(range(60), id="60"),
+@pytest.mark.parametrize("seeds", [pytest.param(range(60), id="60"), pytest.param(range(5000, 5030), id="complex"),
                                    pytest.param(range(60, 1000), id="1000", marks=pytest.mark.slow)])
 def test_source_round_trip(seeds: range) -> None:
     for seed in seeds:
-        graph = random_graph(random.Random(seed), 6 + seed % 20, smooth=seed % 2 == 0, written=True, loops=seed % 3 == 0)
+        graph = random_graph(random.Random(seed), 6 + seed % 20, smooth=seed % 2 == 0, written=True, loops=seed % 3 == 0,
+                             waves=seed >= 5000)
         first = again(graph)
         verify(first)
         assert digest(first) == digest(graph), seed

@@ -16,7 +16,8 @@ from archc.ir.values import Run, Value
 from archc.ops.table import OPS
 
 N, K = Axis("i", Size.of(7)), Axis("k", Size.of(5))
-DTYPES = {"f": "float", "n": "float", "a": "float", "i": "int", "b": "bool"}
+DTYPES = {"f": "float", "n": "float", "z": "float", "v": "float", "a": "float", "i": "int", "b": "bool"}
+PARTS = ("complex", "real", "imag", "conj", "angle")  # linear over the reals alone: tests/passes/test_gradient_complex.py
 ELEMENTWISE_ROWS = [name for name, row in OPS.items() if row.form == "elementwise"]
 AXES_ROWS = [name for name, row in OPS.items() if row.form in ("reduce", "normalise")]
 
@@ -50,7 +51,7 @@ def value(root: Node, arguments: dict[Node, np.ndarray]) -> np.ndarray:
     return result.array
 
 
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", [*ELEMENTWISE_ROWS, *AXES_ROWS])
 def test_a_row_is_spelled_or_defined(op: str) -> None:
     spelled = ELEMENTWISE if OPS[op].form == "elementwise" else OVER_AXES
     # Those of matrices are evaluated by their form.
@@ -77,7 +78,7 @@ def test_meaning_of_a_row_over_axes(op: str) -> None:
         np.testing.assert_allclose(value(meant, given), value(reduce(op, x, over), given), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("op", [name for name in ELEMENTWISE_ROWS if OPS[name].dtypes.endswith(("f", "n", "a"))])
+@pytest.mark.parametrize("op", [name for name in ELEMENTWISE_ROWS if OPS[name].dtypes[-1] in "fnzvra" and name not in PARTS])
 def test_derivative_of_an_elementwise_row(op: str) -> None:
     holes, values, step = operands(op), draw(op), 1e-6
     current = node(op, holes, None, apply(op, *holes).type)
@@ -96,7 +97,7 @@ def test_derivative_of_an_elementwise_row(op: str) -> None:
                                    err_msg=f"operand {index}")
 
 
-@pytest.mark.parametrize("op", [name for name in AXES_ROWS if OPS[name].dtypes in ("ff", "nn")])
+@pytest.mark.parametrize("op", [name for name in AXES_ROWS if OPS[name].dtypes in ("ff", "nn", "zz", "vv")])
 @pytest.mark.parametrize("over", [frozenset({K}), frozenset({N}), frozenset({N, K})], ids=["k", "i", "ik"])
 def test_derivative_of_a_row_over_axes(op: str, over: frozenset[Axis]) -> None:
     (x,) = operands(op)

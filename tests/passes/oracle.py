@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ def draw(graph: Graph, rng: np.random.Generator, low: float = -2.0, high: float 
         dtype = port.type.dtype
         if dtype == "float":
             found[port.name] = rng.uniform(low, high, shape)
+        elif dtype == "complex":
+            found[port.name] = rng.uniform(low, high, shape) + 1j * rng.uniform(low, high, shape)
         else:
             found[port.name] = rng.integers(0, 2, shape).astype(bool if dtype == "bool" else np.int64)
     return found
@@ -51,23 +54,29 @@ def differ(before: Graph, after: Graph, inputs: Arrays, tolerance: float = 1e-9)
 
 
 def objective(graph: Graph, inputs: Arrays, cotangents: Sequence[NDArray[np.float64]]) -> float:
-    """The sum of every result times its cotangent."""
+    """The sum of every result times its cotangent; of complex ones, the real part of it with the cotangent's conjugate."""
     found = evaluate(graph, inputs)
     given = {**found.outputs, **found.penalties}
-    return float(sum(np.sum(given[output.name] * ct) for output, ct in zip(results(graph), cotangents, strict=True)))
+    return float(sum(inner(given[output.name], ct) for output, ct in zip(results(graph), cotangents, strict=True)))
+
+
+def inner(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """The inner product of arrays as vectors of real numbers: two for each complex one."""
+    return float(np.sum(np.conj(b) * a).real)
 
 
 def slopes(graph: Graph, inputs: Arrays, cotangents: Sequence[NDArray[np.float64]], name: str,
            step: float = 1e-5) -> NDArray[np.float64]:
-    """Central differences of the objective along every element of an input."""
-    found = np.zeros(inputs[name].shape)
-    for place in np.ndindex(found.shape):
-        sides = []
-        for sign in (1, -1):
-            moved = inputs[name].copy()
-            moved[place] += sign * step
-            sides.append(objective(graph, {**inputs, name: moved}, cotangents))
-        found[place] = (sides[0] - sides[1]) / (2 * step)
+    """Central differences of the objective along every element of an input, and along its imaginary part if it has one."""
+    found = np.zeros(inputs[name].shape, inputs[name].dtype)
+    for way in (1, 1j) if found.dtype.kind == "c" else (1,):
+        for place in np.ndindex(found.shape):
+            sides = []
+            for sign in (1, -1):
+                moved = inputs[name].copy()
+                moved[place] += sign * step * way
+                sides.append(objective(graph, {**inputs, name: moved}, cotangents))
+            found[place] += way * (sides[0] - sides[1]) / (2 * step)
     return found
 
 
@@ -93,11 +102,12 @@ def _check_forward(graph: Graph, inputs: Arrays, cotangents: Sequence[NDArray[np
     """<cotangent, J tangent> = <J' cotangent, tangent>"""
     forward = jvp(graph)
     moving = forward.inputs[len(graph.inputs) :]
-    tangents = [rng.normal(size=array.shape) for array in pulled]
+    tangents = [rng.normal(size=array.shape) + (1j * rng.normal(size=array.shape) if array.dtype.kind == "c" else 0)
+                for array in pulled]
     given = {port.name: tangent for port, tangent in zip(moving, tangents, strict=True)}
     pushed = list(evaluate(forward, {**inputs, **given}).outputs.values())[len(graph.outputs) :]
-    left = sum(np.sum(a * b) for a, b in zip(pushed, cotangents, strict=True))
-    right = sum(np.sum(a * b) for a, b in zip(pulled, tangents, strict=True))
+    left = sum(inner(a, b) for a, b in zip(pushed, cotangents, strict=True))
+    right = sum(inner(a, b) for a, b in zip(pulled, tangents, strict=True))
     np.testing.assert_allclose(left, right, rtol=1e-8, atol=1e-8)
 
 

@@ -15,7 +15,7 @@ from tests.passes.oracle import check_gradient, draw
 
 N, C, K = (Axis(name, Size.symbol(name)) for name in "nck")
 ROWS = [name for name, row in OPS.items()
-        if row.form == "elementwise" and set(row.dtypes[:-1]) & set("fna") and name != "detach"]
+        if row.form == "elementwise" and set(row.dtypes[:-1]) & set("fnzva") and name != "detach"]
 
 
 def port(name: str, *axes: Axis, dtype: str = "float") -> Port:
@@ -47,7 +47,7 @@ def test_elementwise(name: str) -> None:
 
 @pytest.mark.parametrize("axes", [(C,), (C, K), (K, N)], ids=["one", "two", "first"])
 @pytest.mark.parametrize("name", [name for name, row in OPS.items()
-                                  if row.form in ("reduce", "normalise") and row.dtypes[-1] in "fn"])
+                                  if row.form in ("reduce", "normalise") and row.dtypes[-1] in "fnzv"])
 def test_over_axes(name: str, axes: tuple[Axis, ...]) -> None:
     x = port("x", N, C, K)
     node = build.reduce(name, x.node, axes[:1] if OPS[name].one_axis else axes)

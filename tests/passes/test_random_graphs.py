@@ -15,14 +15,19 @@ from archc.passes.gradient import GRADIENT, gradient, jvp
 from archc.passes.linearise import differentiable, results
 from archc.pipelines import FORWARD, PASSES, TRAINING
 from tests.fuzz.graphs import random_graph, random_inputs
+from tests.passes.oracle import inner
 
 KEEPING = [p for p in PASSES.values() if p.keeps.value != "another function"]
 BLOCK = 20  # seeds in one test
-FEW, ALL = range(4), range(4, 50)
+FEW, ALL, WAVES = range(4), range(4, 50), range(1000, 1002)  # of the last, graphs with complex numbers
 
 
 def blocks() -> list[Any]:
-    return [*FEW, *(pytest.param(block, marks=pytest.mark.slow) for block in ALL)]
+    return [*FEW, *WAVES, *(pytest.param(block, marks=pytest.mark.slow) for block in (*ALL, *range(1002, 1020)))]
+
+
+def graph_of(rng: random.Random, block: int, most: int, smooth: bool = False, loops: bool = False) -> Graph:
+    return random_graph(rng, rng.randint(3 + (not smooth), most), smooth=smooth, loops=loops, waves=block >= WAVES[0])
 
 
 def differ(before: Graph, after: Graph, inputs: Any, numbers: Any) -> str | None:
@@ -32,7 +37,7 @@ def differ(before: Graph, after: Graph, inputs: Any, numbers: Any) -> str | None
         if left.keys() != right.keys():
             return f"other {kind}"
         for name in left:
-            scale = 1 + np.abs(left[name].astype(float)).max(initial=0)
+            scale = 1 + np.abs(left[name] * 1.0).max(initial=0)
             if not np.allclose(left[name], right[name], rtol=1e-9, atol=1e-9 * scale, equal_nan=True):
                 return f"{name} is {right[name].ravel()[:4]} and was {left[name].ravel()[:4]}"
     return None
@@ -42,7 +47,7 @@ def differ(before: Graph, after: Graph, inputs: Any, numbers: Any) -> str | None
 def test_every_pass_keeps_the_value(block: int) -> None:
     for seed in range(BLOCK * block, BLOCK * (block + 1)):
         rng = random.Random(seed)
-        graph = random_graph(rng, rng.randint(4, 24), loops=seed % 2 == 0)
+        graph = graph_of(rng, block, 24, loops=seed % 2 == 0)
         inputs, numbers = random_inputs(graph, rng)
         for current in KEEPING:
             run(graph, [current], oracle=lambda a, b: differ(a, b, inputs, numbers))  # noqa: B023
@@ -52,7 +57,7 @@ def test_every_pass_keeps_the_value(block: int) -> None:
 def test_derivatives_agree_with_differences(block: int) -> None:
     for seed in range(BLOCK * block, BLOCK * (block + 1)):
         rng = random.Random(seed)
-        graph = random_graph(rng, rng.randint(3, 14), smooth=True, loops=seed % 2 == 0)
+        graph = graph_of(rng, block, 14, smooth=True, loops=seed % 2 == 0)
         inputs, numbers = random_inputs(graph, rng, 3)
         if results(graph):
             check_along_a_line(graph, inputs, numbers, np.random.default_rng(seed), order=2)
@@ -62,7 +67,7 @@ def test_derivatives_agree_with_differences(block: int) -> None:
 def test_both_directions_agree_where_derivatives_jump(block: int) -> None:
     for seed in range(BLOCK * block, BLOCK * (block + 1)):
         rng = random.Random(seed)
-        graph = random_graph(rng, rng.randint(4, 24), loops=seed % 2 == 0)
+        graph = graph_of(rng, block, 24, loops=seed % 2 == 0)
         inputs, numbers = random_inputs(graph, rng, 3)
         if results(graph):
             check_along_a_line(graph, inputs, numbers, np.random.default_rng(seed), order=0)
@@ -72,7 +77,7 @@ def test_both_directions_agree_where_derivatives_jump(block: int) -> None:
 def test_the_pipelines_keep_the_derivative(block: int) -> None:
     for seed in range(BLOCK * block, BLOCK * (block + 1)):
         rng = random.Random(seed)
-        graph = random_graph(rng, rng.randint(3, 14), smooth=True, loops=seed % 2 == 0)
+        graph = graph_of(rng, block, 14, smooth=True, loops=seed % 2 == 0)
         inputs, numbers = random_inputs(graph, rng, 3)
         for passes, plain in ((TRAINING, GRADIENT.run), (FORWARD, jvp)):
             before, after = plain(graph), run(graph, passes)
@@ -93,21 +98,26 @@ def cotangents(back: Graph, inputs: Any, numbers: Any, draw: np.random.Generator
     for port in back.inputs:
         if port.name not in inputs and port.name not in numbers:
             assert all(axis.name for axis in flat(port.layout))
-            found[port.name] = draw.normal(size=[dim_size(dim).evaluate(sizes) for dim in port.layout])
+            shape = [dim_size(dim).evaluate(sizes) for dim in port.layout]
+            found[port.name] = normal(draw, shape, port.type.dtype == "complex")
     return found
+
+
+def normal(draw: np.random.Generator, shape: Any, is_complex: bool) -> Any:
+    return draw.normal(size=shape) + (1j * draw.normal(size=shape) if is_complex else 0)
 
 
 def check_along_a_line(graph: Graph, inputs: Any, numbers: Any, draw: np.random.Generator, *, order: int) -> None:
     """<cotangent, J t> three ways: by gradient, by jvp, and for an order of 1 or more by a difference along t."""
     back, forward = gradient(graph), jvp(graph)
     given = cotangents(back, inputs, numbers, draw)
-    moving = {port.name: draw.normal(size=np.shape(inputs[port.name])) for port in differentiable(graph, None)}
+    moving = {p.name: normal(draw, np.shape(inputs[p.name]), p.type.dtype == "complex") for p in differentiable(graph, None)}
     pulled = evaluate(back, {**inputs, **given}, numbers).outputs
     pushed = evaluate(forward, {**inputs, **{f"t_{name}": t for name, t in moving.items()}}, numbers).outputs
     names = [port.name for port in back.inputs if port.name in given]
     outputs = results(graph)
-    reverse = sum(float(np.sum(pulled[f"d_{name}"] * t)) for name, t in moving.items())
-    ahead = sum(float(np.sum(pushed[f"t_{o.name}"] * given[name])) for o, name in zip(outputs, names, strict=True))
+    reverse = sum(inner(pulled[f"d_{name}"], t) for name, t in moving.items())
+    ahead = sum(inner(pushed[f"t_{o.name}"], given[name]) for o, name in zip(outputs, names, strict=True))
 
     size = 1 + sum(float(np.sum(np.abs(pulled[f"d_{name}"] * t))) for name, t in moving.items())
     assert abs(reverse - ahead) < 1e-8 * size
@@ -117,7 +127,7 @@ def check_along_a_line(graph: Graph, inputs: Any, numbers: Any, draw: np.random.
     def value(step: float) -> float:
         found = evaluate(graph, {**inputs, **{name: inputs[name] + step * t for name, t in moving.items()}}, numbers)
         every = {**found.outputs, **found.penalties}
-        return sum(float(np.sum(every[o.name] * given[name])) for o, name in zip(outputs, names, strict=True))
+        return sum(inner(every[o.name], given[name]) for o, name in zip(outputs, names, strict=True))
 
     h = 1e-3
     slope = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)

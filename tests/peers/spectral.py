@@ -15,12 +15,13 @@ class SpectralConv2d(nn.Module):
     def __init__(self, i: int, o: int, rows: int = 16, columns: int = 16) -> None:
         super().__init__()
         std = math.sqrt(2 / (i + o))
-        self.real, self.imag = (nn.Parameter(std / 2**0.5 * torch.randn(i, o, rows, columns // 2 + 1)) for _ in range(2))
+        shape, dtype = (i, o, rows, columns // 2 + 1), torch.get_default_dtype().to_complex()
+        self.weight = nn.Parameter(std * torch.randn(shape, dtype=dtype))
         self.bias = nn.Parameter(std * torch.randn(o))
 
     def forward(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
-        weight = torch.complex(self.real, self.imag)
+        weight = self.weight
         spectrum = torch.fft.fftshift(torch.fft.rfft2(x, norm="forward"), dim=-2)
         rows, columns = min(h, weight.shape[2]), min(w // 2 + 1, weight.shape[3])
         middle, centre = h // 2, weight.shape[2] // 2

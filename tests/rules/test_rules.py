@@ -12,7 +12,7 @@ from archc.checker.sizes import Size
 from archc.checker.types import Axis, Type, layout_of
 from archc.ir import build
 from archc.ir.evaluate import evaluate
-from archc.ir.graph import Graph, Node, Output, Port, topological
+from archc.ir.graph import Fourier, Graph, Node, Output, Port, topological
 from archc.ir.verify import verify
 from archc.ops.table import OPS
 from archc.passes.simplify import apply, fired, simplify
@@ -21,6 +21,7 @@ from archc.rules.pattern import Any, Binding, Literal, Operation, Pattern, insta
 from archc.rules.read import Rule, read_rule, rules
 
 N, C, K = (Axis(name, Size.symbol(name)) for name in "nck")
+F = Axis("f", C.size // 2 + 1)
 SIZES = {"n": 7, "c": 3, "k": 4}
 SETS = (frozenset({C}), frozenset({K}))
 
@@ -32,7 +33,8 @@ def uses(pattern: Pattern) -> Iterator[tuple[str, str]]:
         letters = OPS[pattern.op].dtypes if pattern.op in OPS else "a"
         for arg, letter in zip(pattern.args, letters, strict=False):
             if isinstance(arg, Any):
-                yield arg.name, "bool" if letter == "b" else "float"
+                # `z` is what rules call complex numbers; what a transform gives back as floats it takes as floats.
+                yield arg.name, "bool" if letter == "b" else "complex" if arg.name == "z" else "float"
             yield from uses(arg)
 
 
@@ -48,15 +50,19 @@ def sets(pattern: Pattern) -> Iterator[tuple[str, str]]:
 def operands(rule: Rule, broken: str = "") -> Binding:
     """Values for a rule's names under which its conditions hold, but for `broken`, where they do not."""
     conditions = [text for text, _ in rule.conditions]
+    smooth = {arg.name for arg in rule.left.args if isinstance(arg, Any) and OPS[rule.left.op].dtypes.startswith("v")}
     names = dict.fromkeys(name for name, _ in sets(rule.left))
     bound: Binding = dict(zip(names, SETS, strict=False))
+    for name, op in sets(rule.left):
+        if op in OPS and OPS[op].form == "transform":
+            bound[name] = Fourier(frozenset({K}), (C, F) if op in ("rfft", "irfft") else None, "ortho")
     expands = any(op == "expand" for _, op in sets(rule.left))
     for name, dtype in dict(uses(rule.left)).items():
         axes = frozenset({N}) if expands else frozenset({N, C, K})
         wish = {text: text != broken for text in conditions if f"({name})" in text or text.startswith(f"{name} ")}
         for text, holds in wish.items():
-            if found := re.fullmatch(r"(int|float|bool)\(\w+\)", text):
-                dtype = found[1] if holds else "int" if found[1] == "float" else "float"
+            if found := re.fullmatch(r"(int|float|bool|complex)\(\w+\)", text):
+                dtype = found[1] if holds else "float" if found[1] != "float" else "complex" if name in smooth else "int"
             if re.fullmatch(rf"axes\({name}\) < axes\(\w+\)", text):
                 axes = frozenset({N}) if holds else frozenset({N, C, K})
         value: Node = Port(name, Type(dtype, axes), layout_of(sorted(axes, key=lambda axis: axis.name))).node
@@ -84,6 +90,8 @@ def inputs_for(graph: Graph, keeps: Keeps, rng: np.random.Generator) -> dict[str
             found[port.name] = rng.integers(0, 2, shape).astype(bool)
         elif port.type.dtype == "int":
             found[port.name] = rng.integers(-4, 5, shape)
+        elif port.type.dtype == "complex":
+            found[port.name] = rng.normal(size=shape) + 1j * rng.normal(size=shape)
         elif keeps is Keeps.UP_TO_REASSOCIATION:
             found[port.name] = rng.uniform(0.2, 2.0, shape)
         else:

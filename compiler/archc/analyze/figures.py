@@ -27,6 +27,7 @@ from archc.ir import cost, entry
 from archc.ir.cost import Work
 from archc.ir.graph import Graph, Library, Member, Node, Scan, topological
 from archc.ir.module import Method, Module, Package
+from archc.ops.table import SMOOTH
 
 ZERO = Size.of(0)
 PRODUCTS = frozenset({"contract", "convolution", "transposed"})
@@ -245,7 +246,7 @@ class _Walker:
             asked = [gradient[arg] for arg in node.args]
             if node.op == "input":
                 role = roles.get(str(node.attrs), "input")
-                floating = node.type.dtype in ("float", "complex")
+                floating = node.type.dtype in SMOOTH
                 gradient[node] = floating and (str(node.attrs) in wanted if role == "input" else role == "param" and params)
             elif isinstance(node.attrs, (Member, Scan)):
                 inner = self.member if isinstance(node.attrs, Member) else self.loop
@@ -255,7 +256,7 @@ class _Walker:
                 assert isinstance(node.attrs, int)
                 gradient[node] = results[node.args[0]][node.attrs]
             else:
-                gradient[node] = any(asked) and node.op != "detach" and node.type.dtype in ("float", "complex")
+                gradient[node] = any(asked) and node.op != "detach" and node.type.dtype in SMOOTH
             if node not in code or node in numbers or isinstance(node.attrs, (Member, Scan)):
                 continue
             done = _work(node)
@@ -373,7 +374,7 @@ def _product_flops(node: Node) -> Size:
         first, second = node.args[:2]
         return product(axis.size for axis in first.axes | second.axes) * 2
     total = next(inner for inner in topological([library.body]) if inner.op == "sum")
-    return total.args[0].type.count * 2
+    return total.args[0].type.count * (8 if total.type.dtype == "complex" else 2)
 
 
 def _name(dim: tuple[Axis, ...]) -> str:

@@ -47,7 +47,8 @@ def kept(build: Any, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str,
 
 
 def _input(torch: Any, shape: tuple[int, ...], dtype: str, device: str, data: bool) -> Tensor:
-    kinds = {"float": torch.get_default_dtype(), "int": torch.long, "bool": torch.bool, "complex": torch.complex64}
+    whole = torch.get_default_dtype()
+    kinds = {"float": whole, "int": torch.long, "bool": torch.bool, "complex": whole.to_complex()}
     made = torch.zeros(shape, dtype=kinds[dtype], device=device)
     made.requires_grad_(dtype in ("float", "complex") and not data)
     return made  # type: ignore[no-any-return]

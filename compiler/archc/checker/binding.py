@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from archc.checker import axes as axis_rules
 from archc.checker.frame import Frame
-from archc.checker.terms import expand, reindex
+from archc.checker.terms import converted, expand, reindex
 from archc.checker.typed import Term
 from archc.checker.types import LEADING, Axis, Dim, Layout
 from archc.checker.values import chain_size
@@ -254,6 +254,8 @@ def state(
             expected="[" + ", ".join(frame.names_of(stated)) + "]",
             also=[(result.span, "the result is declared here")],
         )
+    if result.dtype is not None and result.dtype.name == "complex":
+        term = converted(term, "complex", frame)
     if result.dtype is not None and result.dtype.name != term.type.dtype:
         frame.fail(
             codes.RESULT_DTYPE,

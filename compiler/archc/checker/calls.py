@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from archc.checker import arguments as arguments_of
 from archc.checker import axes as axis_rules
-from archc.checker import binding, expressions, initial, layers, matrices, overrides, statements, units
+from archc.checker import binding, expressions, initial, layers, matrices, overrides, statements, transforms, units
 from archc.checker.frame import INITIALISERS, Frame, Stop
 from archc.checker.sizes import Size
-from archc.checker.terms import apply, as_term, axis_index, const, describe, expand, is_term
+from archc.checker.terms import apply, as_term, axis_index, const, converted, demand_dtype, describe, expand, is_term
 from archc.checker.typed import Draw, MemberCall, ReadAt, Reduction, Term
 from archc.checker.types import Axis, Dim, Type
 from archc.checker.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, LayerClass, OpRef, SizeVal, Value, chain_size
@@ -69,6 +69,8 @@ def _operation(ref: OpRef, items: Items, bracketed: bool, expr: tree.Call, frame
         if bracketed:
             frame.fail(codes.NO_AXES, expr.callee.span, name=name)
         frame.fail(codes.NEEDS_AXES, expr.span, name=name)
+    if OPS[row].form == "transform":
+        return transforms.transform(OPS[row], items, expr, frame)
     if any(argument.name for argument in expr.arguments):
         frame.fail(codes.NAMED_ARGUMENT, expr.span, name=name)
     values = [expressions.evaluate(argument.value, frame) for argument in expr.arguments]
@@ -121,18 +123,10 @@ def reduce(row: str, items: Items, arg: Term, span: Span, frame: Frame) -> Term:
             frame.fail(codes.AXIS_TWICE, item.span, name=item.axis.name)
         over |= set(chain)
     op = OPS[row]
-    wanted = {"f": ("float", "int"), "n": ("float", "int"), "b": ("bool",)}[op.dtypes[0]]
-    if arg.type.dtype not in wanted:
-        frame.fail(
-            codes.WRONG_DTYPE,
-            arg.span,
-            expected="a bool" if wanted == ("bool",) else "a number",
-            found=frame.show(arg.type),
-            name=op.language or row,
-        )
+    demand_dtype(op, 0, arg, span, frame)
     if op.one_axis and len(over) != 1:
         frame.fail(codes.ONE_AXIS, span, name=row)
-    dtype = op.result(("float" if op.dtypes[0] == "f" else arg.type.dtype,))
+    dtype = op.result(("float" if op.dtypes[0] in "fv" and arg.type.dtype == "int" else arg.type.dtype,))
     axes = arg.type.axes - over if op.form == "reduce" else arg.type.axes
     return Reduction(row, arg, frozenset(over), Type(dtype, axes), span)
 
@@ -183,6 +177,7 @@ def _ordered(name: str, items: Items, expr: tree.Call, frame: Frame) -> Value:
     if len(expr.arguments) != 1 or expr.arguments[0].name is not None:
         frame.fail(codes.WRONG_ARGUMENT_COUNT, expr.span, name=name, expected=1, found=len(expr.arguments))
     x, span = expressions.term(expr.arguments[0].value, frame), expr.span
+    demand_dtype(OPS["argsort"], 0, x, span, frame, name)
     key = x if name == "sort" else apply("neg", [x], span, frame)
     order = reduce("argsort", [replace(items[0], value=None)], key, span, frame)
     (axis,) = frame.chain(items[0].axis)
@@ -225,7 +220,8 @@ def _cat(items: Items, expr: tree.Call, frame: Frame) -> Value:
                 value="this value",
             )
         at = index if start.constant == 0 else apply("sub", [index, as_term(SizeVal(start), span, frame)], span, frame)
-        zero = const(False if term.type.dtype == "bool" else 0 if term.type.dtype == "int" else 0.0, span)
+        nothing = const(False if term.type.dtype == "bool" else 0, span)
+        zero = converted(nothing, term.type.dtype, frame)
         axes = (term.type.axes - {part[0]}) | set(chain)
         start = start + part[0].size
         pieces.append((ReadAt(term, ((part[0], at, "fill"),), zero, Type(term.type.dtype, axes), span), start))
@@ -305,7 +301,7 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
         if isinstance(entry, tree.Parameter):
             continue
         if argument is not None:
-            given[entry.name.name] = expressions.term(argument.value, frame)
+            given[entry.name.name] = _argument(entry, argument, frame)
         elif entry.default is None:
             frame.fail(
                 codes.MISSING_ARGUMENT, expr.span, name=entry.name.name, callee=fn.name.name, also=[(entry.span, "declared here")]
@@ -353,28 +349,34 @@ def _parameters(fn: tree.Fn, written: Mapping[str, tree.Argument], expr: tree.Ca
     return exits
 
 
+def _argument(entry: tree.Input, argument: tree.Argument, frame: Frame) -> Term:
+    """An argument; one for a complex input is made complex."""
+    term = expressions.term(argument.value, frame)
+    return converted(term, "complex", frame) if entry.dtype is not None and entry.dtype.name == "complex" else term
+
+
 def _defaults(inputs: Sequence[tree.Input], given: Mapping[str, Term], callee: Frame, splits: axis_rules.Splits) -> None:
     """Inputs that the call left out, at their default: repeated along the axes that they state."""
     for entry in inputs:
         if entry.name.name not in given and entry.default is not None:
             term = expressions.term(entry.default, callee)
-            if term.type.dtype == "int" and (entry.dtype is None or entry.dtype.name == "float"):
-                term = apply("to_float", [term], entry.default.span, callee)
+            term = converted(term, entry.dtype.name if entry.dtype else "float", callee)
             layout = axis_rules.layout(callee, entry.dims or (), splits)
             callee.values[entry.name.name] = expand(term, frozenset(axis for dim in layout for axis in dim))
 
 
-def check_dtypes(inputs: Sequence[tree.Input], given: Mapping[str, Term], frame: Frame, span: Span) -> None:
+def check_dtypes(inputs: Sequence[tree.Input], given: Mapping[str, Term], frame: Frame, span: Span, stated: bool = True) -> None:
+    """Reports arguments of another dtype than their input's. `stated`: an input that states none takes any, else floats."""
     for input_ in inputs:
-        if input_.dtype is None or input_.name.name not in given:
+        if (input_.dtype is None and stated) or input_.name.name not in given:
             continue
-        found = given[input_.name.name].type.dtype
-        if found != input_.dtype.name and not (found == "int" and input_.dtype.name == "float"):
+        found, wanted = given[input_.name.name].type.dtype, input_.dtype.name if input_.dtype else "float"
+        if found != wanted and not (found == "int" and wanted == "float"):
             frame.fail(
                 codes.WRONG_DTYPE,
                 span,
                 name=input_.name.name,
-                expected=f"{input_.dtype.name} values",
+                expected=f"{wanted} values",
                 found=f"{found} values",
                 also=[(input_.span, "declared here")],
             )
@@ -396,7 +398,7 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
     for entry in inputs:
         argument = written.get(entry.name.name)
         if argument is not None:
-            given[entry.name.name] = expressions.term(argument.value, frame)
+            given[entry.name.name] = _argument(entry, argument, frame)
         elif entry.default is None:
             frame.fail(
                 codes.MISSING_ARGUMENT,
@@ -415,7 +417,7 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
         inputs, given, items, callee, frame, owner.splits, fn.results, expr.span, opaque=True, riding=supplied.riding
     )
     bound.exits.extend(exits)
-    check_dtypes(inputs, bound.arguments, frame, expr.span)
+    check_dtypes(inputs, bound.arguments, frame, expr.span, stated=False)
     context.calls.append(expr.span)
     context.layers.append(key)
     # What a module cannot be told in a call, the code of the layer around it works out itself.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from archc.checker import calls, reads
 from archc.checker.frame import Frame
 from archc.checker.sizes import Size
-from archc.checker.terms import apply, as_term, describe, is_term
+from archc.checker.terms import apply, as_term, const, describe, is_term
 from archc.checker.typed import Term
 from archc.checker.values import AxisRef, Bound, BuiltinRef, FnRef, Instance, OpRef, SizeVal, Value, chain_size
 from archc.diagnostics import codes
@@ -175,6 +175,8 @@ def _sizes(op: str, left: Value, right: Value) -> SizeVal | None:
 def _power(a: Term, b: Term, exponent: Value, span: Span, frame: Frame) -> Term:
     if isinstance(exponent, int) and not isinstance(exponent, bool) and exponent >= 0:
         return apply("ipow", [a, b], span, frame)
+    if a.type.dtype == "complex" and isinstance(exponent, int) and not isinstance(exponent, bool):
+        return apply("div", [const(1.0, span), apply("ipow", [a, const(-exponent, span)], span, frame)], span, frame)
     return apply("pow", [a, b], span, frame)
 
 

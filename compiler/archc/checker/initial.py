@@ -49,6 +49,9 @@ def draw(name: str, items: Sequence[tree.BracketItem], expr: tree.Call, frame: F
         expected = str(low) if low == high else f"{low} to {high}"
         frame.fail(codes.WRONG_ARGUMENT_COUNT, expr.span, name=name, expected=expected, found=len(expr.arguments))
     args = [expressions.term(argument.value, frame) for argument in expr.arguments]
+    for arg in args:
+        if arg.type.dtype not in ("float", "int"):
+            frame.fail(codes.WRONG_DTYPE, arg.span, name=name, expected="a float", found=frame.show(arg.type))
     if name in DRAWS and (items or dims is None):
         return _along(name, items, args, dims is not None, expr.span, frame)
     assert dims is not None

@@ -10,7 +10,7 @@ from archc.checker import axes as axis_rules
 from archc.checker.frame import Context, Frame, Stop
 from archc.checker.program import Declared
 from archc.checker.sizes import Size
-from archc.checker.terms import apply, expand, is_term
+from archc.checker.terms import converted, expand, is_term
 from archc.checker.typed import Number, Ref, Stored, Term
 from archc.checker.types import Axis, Type
 from archc.checker.values import POISON, RUN_TIME, AxisRef, FnRef, Instance, LayerClass, SizeVal, Static, Value
@@ -247,9 +247,7 @@ def _store(statement: tree.Store, frame: LayerFrame) -> None:
                     expected=frame.show(type_),
                 )
                 value = None
-            elif value.type.dtype == "int" and dtype == "float":
-                value = apply("to_float", [value], statement.value.span, frame)
-            elif value.type.dtype != dtype:
+            elif (value := converted(value, dtype, frame)).type.dtype != dtype:
                 frame.report(codes.RESULT_DTYPE, statement.value.span, found=value.type.dtype, expected=dtype)
             value = expand(value, axes) if value is not None else None
         frame.stored.append(Stored(statement.kind, name, type_, layout, value, "", statement.span))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from archc.checker import expressions
 from archc.checker.frame import Frame
-from archc.checker.terms import apply, expand, reindex
+from archc.checker.terms import converted, expand, reindex
 from archc.checker.typed import Ref, Term
 from archc.checker.types import Axis, Dim
 from archc.checker.values import chain_size
@@ -40,8 +40,7 @@ def evaluate(expr: tree.Call, owner: LayerFrame, caller: Frame) -> Supplied:
         if param is None:
             caller.fail(codes.UNKNOWN_ARGUMENT, name.span, name=name.name, names=sorted(params), callee=owner.layer.name.name)
         term = expressions.term(value, caller)
-        if term.type.dtype == "int" and param.type.dtype == "float":
-            term = apply("to_float", [term], value.span, caller)
+        term = converted(term, param.type.dtype, caller)
         if term.type.dtype != param.type.dtype:
             caller.fail(codes.RESULT_DTYPE, value.span, found=term.type.dtype, expected=param.type.dtype)
         pairs: list[tuple[Dim, Dim]] = []

@@ -8,7 +8,7 @@ from archc.checker import expressions
 from archc.checker.bounds import interval
 from archc.checker.frame import Frame, nonnegative
 from archc.checker.sizes import Size
-from archc.checker.terms import apply, as_term, const, int_op
+from archc.checker.terms import apply, as_term, const, converted, int_op
 from archc.checker.typed import AxisIndex, ReadAt, Step, Term
 from archc.checker.types import Axis, Dim, Type
 from archc.checker.values import AxisRef, SizeVal, chain_size
@@ -48,9 +48,9 @@ def read(operand: Term, expr: tree.Bracketed, frame: Frame) -> Term:
     indexed = {axis for axis, _, _ in at}
     axes = (operand.type.axes - indexed).union(*(index.type.axes for _, index, _ in at))
     if fill is not None and fill.type.dtype != operand.type.dtype:
-        if not (fill.type.dtype == "int" and operand.type.dtype == "float"):
+        fill = converted(fill, operand.type.dtype, frame)
+        if fill.type.dtype != operand.type.dtype:
             frame.fail(codes.FILL_DTYPE, fill.span, found=frame.show(fill.type), expected=frame.show(operand.type))
-        fill = apply("to_float", [fill], fill.span, frame) if not hasattr(fill, "value") else const(float(fill.value), fill.span)
     return ReadAt(operand, tuple(at), fill, Type(operand.type.dtype, axes), expr.span)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from archc.checker import axes as axis_rules
 from archc.checker import expressions, statements
 from archc.checker.frame import Frame, Stop
-from archc.checker.terms import INT, apply, as_term, expand, is_term
+from archc.checker.terms import INT, as_term, converted, expand, is_term
 from archc.checker.typed import Loop, LoopResult, ReadAt, StateRef, Step, Term
 from archc.checker.types import LEADING, Axis, Type, flat
 from archc.checker.values import POISON, Value
@@ -124,8 +124,7 @@ def close(body: LoopFrame, reverse: bool, span: Span) -> Loop:
 
 
 def _as_dtype(value: Term, wanted: Type, frame: Frame) -> Term:
-    if value.type.dtype == "int" and wanted.dtype == "float":
-        return apply("to_float", [value], value.span, frame)
+    value = converted(value, wanted.dtype, frame)
     if value.type.dtype != wanted.dtype:
         frame.fail(codes.RESULT_DTYPE, value.span, found=value.type.dtype, expected=wanted.dtype)
     return value

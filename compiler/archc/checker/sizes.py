@@ -45,7 +45,17 @@ class Largest:
         return f"max({self.left}, {self.right})"
 
 
-Atom = Union[Symbol, FloorDiv, Largest]
+@dataclass(frozen=True)
+class Log2:
+    """The logarithm to base 2, rounded up; 0 of sizes below 2. It counts work, and is the size of no axis."""
+
+    size: Size
+
+    def __str__(self) -> str:
+        return f"log2({self.size})"
+
+
+Atom = Union[Symbol, FloorDiv, Largest, Log2]
 Monomial = tuple[Atom, ...]  # sorted by text; the empty monomial is the constant term
 
 
@@ -122,6 +132,10 @@ class Size:
         left, right = sorted((self, other), key=str)
         return _from_terms({(Largest(left, right),): 1})
 
+    def log2(self) -> Size:
+        known = self.constant
+        return Size.of((max(known, 1) - 1).bit_length()) if known is not None else _from_terms({(Log2(self),): 1})
+
     # -- asking ------------------------------------------------------------------------------------------------
     @property
     def constant(self) -> int | None:
@@ -141,6 +155,8 @@ class Size:
                     found.add(atom.name)
                 elif isinstance(atom, FloorDiv):
                     found |= atom.numerator.symbols | atom.denominator.symbols
+                elif isinstance(atom, Log2):
+                    found |= atom.size.symbols
                 else:
                     found |= atom.left.symbols | atom.right.symbols
         return frozenset(found)
@@ -158,6 +174,8 @@ class Size:
                 return values[atom.name]
             if isinstance(atom, FloorDiv):
                 return atom.numerator.evaluate(values) // atom.denominator.evaluate(values)
+            if isinstance(atom, Log2):
+                return (max(atom.size.evaluate(values), 1) - 1).bit_length()
             return max(atom.left.evaluate(values), atom.right.evaluate(values))
 
         return sum(reduce(lambda a, b: a * b, map(value, monomial), c) for monomial, c in self.terms)
@@ -172,6 +190,8 @@ class Size:
                 return replace.get(atom.name) or _from_terms({(atom,): 1})
             if isinstance(atom, FloorDiv):
                 return atom.numerator.substitute(replace) // atom.denominator.substitute(replace)
+            if isinstance(atom, Log2):
+                return atom.size.substitute(replace).log2()
             return atom.left.substitute(replace).largest(atom.right.substitute(replace))
 
         total = Size.of(0)
@@ -191,6 +211,8 @@ class Size:
                 a = a if _is_single(atom.numerator) else f"({a})"
                 b = b if _is_single(atom.denominator) else f"({b})"
                 return "(" + floor_div.format(a=a, b=b) + ")"
+            if isinstance(atom, Log2):
+                return f"log2({atom.size.spell(symbol, floor_div, largest)})"
             a = atom.left.spell(symbol, floor_div, largest)
             b = atom.right.spell(symbol, floor_div, largest)
             return largest.format(a=a, b=b)

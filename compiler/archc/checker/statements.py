@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from archc.checker import axes as axis_rules
 from archc.checker import calls, expressions, scans
 from archc.checker.frame import Context, Frame, Stop
-from archc.checker.terms import apply, as_term, expand, is_term
+from archc.checker.terms import as_term, converted, expand, is_term
 from archc.checker.typed import Body, CustomCall, Function, Reduction, Ref, TensorInput, TensorResult
 from archc.checker.types import Dim, Layout, Type
 from archc.checker.values import POISON, AxisRef, Poison, Value, chain_size
@@ -122,6 +122,8 @@ def _statement(statement: tree.Statement, frame: Frame, block: Block) -> None:
             term = expressions.term(value, frame)
             if term.type.axes:
                 frame.fail(codes.PENALTY_NOT_SCALAR, value.span, found=frame.show(term.type))
+            if term.type.dtype not in ("float", "int"):
+                frame.fail(codes.WRONG_DTYPE, value.span, name=name.name, expected="a float", found=frame.show(term.type))
             path = f"{frame.path}.{name.name}" if frame.path else name.name
             frame.context.penalties.append((path, term))
             frame.context.effect(path)
@@ -236,7 +238,9 @@ def _update(name: tree.Ident, value: tree.Expr, frame: Frame) -> None:
     buffer = frame.find_value(name.name)
     if not isinstance(buffer, Ref) or buffer.role != "buffer":
         frame.fail(codes.UPDATE_TARGET, name.span, name=name.name)
-    term = expressions.term(value, frame)
+    term = converted(expressions.term(value, frame), buffer.type.dtype, frame)
+    if term.type.dtype != buffer.type.dtype:
+        frame.fail(codes.RESULT_DTYPE, value.span, found=term.type.dtype, expected=buffer.type.dtype)
     if extra := term.type.axes - buffer.type.axes:
         frame.fail(
             codes.RESULT_AXES,
@@ -299,8 +303,7 @@ def custom_gradient(fn: tree.Fn, inputs: Sequence[tree.Input], frame: Frame) -> 
             continue
         target = named[name.name].type
         term = expressions.term(row, back)
-        if term.type.dtype == "int":
-            term = apply("to_float", [term], row.span, back)
+        term = converted(term, target.dtype, back)
         if extra := term.type.axes - target.axes:
             term = Reduction("sum", term, frozenset(extra), Type(term.type.dtype, term.type.axes - extra), row.span)
         wrt.append(TensorResult(name.name, expand(term, target.axes), named[name.name].layout))

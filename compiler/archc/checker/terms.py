@@ -11,7 +11,7 @@ from archc.checker.typed import Apply, AxisIndex, Const, Expand, ReadAt, SizeVal
 from archc.checker.types import Axis, Dim, Type
 from archc.checker.values import AxisRef, Poison, SizeVal, Value
 from archc.diagnostics import codes
-from archc.ops.table import OPS, DType, Op
+from archc.ops.table import OPS, SMOOTH, DType, Op
 from archc.syntax.tree import Span
 
 INT = Type("int")
@@ -73,34 +73,58 @@ def apply(op: str, args: Sequence[Term], span: Span, frame: Frame) -> Term:
     row = OPS[op]
     if len(args) != row.arity:
         frame.fail(codes.WRONG_ARGUMENT_COUNT, span, name=row.language or op, expected=row.arity, found=len(args))
-    for arg, letter in zip(args, row.dtypes, strict=False):
-        if not _accepts(letter, arg.type.dtype):
-            frame.fail(codes.WRONG_DTYPE, arg.span, expected=_words(letter), found=frame.show(arg.type), name=row.language or op)
+    for place, arg in enumerate(args):
+        demand_dtype(row, place, arg, span, frame)
     axes: frozenset[Axis] = frozenset().union(*(arg.type.axes for arg in args))
     return Apply(op, tuple(args), Type(result_dtype(row, args), axes), span)
 
 
 def result_dtype(row: Op, args: Sequence[Term]) -> DType:
     dtypes = [arg.type.dtype for arg in args]
-    mixed = any(d == "float" for d, letter in zip(dtypes, row.dtypes, strict=False) if letter in "na")
+    mixed = any(d in SMOOTH for d, letter in zip(dtypes, row.dtypes, strict=False) if letter in "naz")
     promoted: list[DType] = [
-        "float" if d == "int" and (letter == "f" or mixed) else d for d, letter in zip(dtypes, row.dtypes, strict=False)
+        "float" if d == "int" and (letter in "fv" or mixed) else d for d, letter in zip(dtypes, row.dtypes, strict=False)
     ]
     return row.result(tuple(promoted))
 
 
-def _accepts(letter: str, dtype: DType) -> bool:
-    return {
-        "f": dtype in ("float", "int", "complex"),
-        "i": dtype == "int",
-        "b": dtype == "bool",
-        "n": dtype in ("float", "int", "complex"),
-        "a": True,
-    }[letter]
+def demand_dtype(row: Op, place: int, arg: Term, span: Span, frame: Frame, called: str = "") -> None:
+    """Reports an operand of a dtype that the row does not take; an int serves as a float."""
+    dtype, letter = arg.type.dtype, row.dtypes[place]
+    if row.accepts(place, dtype) or (dtype == "int" and letter in "fv"):
+        return
+    name = called or SYMBOLS.get(row.name) or row.language or row.name
+    if dtype == "complex":
+        why, way_out = NO_COMPLEX.get(row.name, ("it is of real numbers", OF_PARTS))
+        frame.fail(codes.COMPLEX_OPERAND, span, name=name, why=why, way_out=way_out, found=frame.show(arg.type))
+    words = {"f": "a float", "i": "an int", "b": "a bool", "n": "a number", "v": "a number", "z": "a number", "a": "a value"}
+    frame.fail(codes.WRONG_DTYPE, arg.span, expected=words[letter], found=frame.show(arg.type), name=name)
 
 
-def _words(letter: str) -> str:
-    return {"f": "a float", "i": "an int", "b": "a bool", "n": "a number", "a": "a value"}[letter]
+SYMBOLS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "floordiv": "//", "mod": "%", "pow": "^"}
+OF_PARTS = "use it on abs(z), or on real(z) and imag(z)"
+_UNORDERED = ("complex numbers have no order", "compare abs(z), or real(z) and imag(z)")
+_WHOLE = ("complex numbers have no whole quotient", OF_PARTS)
+NO_COMPLEX = {
+    **dict.fromkeys(("lt", "le", "gt", "ge", "maximum", "minimum", "max", "min", "argmax", "argsort", "sign"), _UNORDERED),
+    **dict.fromkeys(("floordiv", "mod", "floor", "ceil", "round", "to_int"), _WHOLE),
+    "pow": ("only whole powers have one value there", "write a whole power, or exp(y * complex(log(abs(z)), angle(z)))"),
+    "complex": ("its arguments are the real and the imaginary part", "multiply: x + complex(0, 1) * y"),
+    "to_float": ("a float has no imaginary part", "take real(z), imag(z) or abs(z)"),
+    "rfft": ("its frequencies below 0 follow from those above for floats alone", "fft[t](z) gives them all"),
+}
+"""Why operations refuse complex numbers, and the way out; by row."""
+
+
+def converted(term: Term, dtype: str, frame: Frame) -> Term:
+    """A term as a wider type that is declared for it: an int as a float, an int or float as complex. Others stay as they are."""
+    found = term.type.dtype
+    if found == "int" and dtype in SMOOTH:
+        whole = isinstance(term, Const)
+        term = const(float(term.value), term.span) if whole else apply("to_float", [term], term.span, frame)  # type: ignore[union-attr]
+    if found in ("int", "float") and dtype == "complex":
+        return apply("complex", [term, const(0.0, term.span)], term.span, frame)
+    return term
 
 
 def expand(term: Term, axes: frozenset[Axis]) -> Term:

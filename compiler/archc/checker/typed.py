@@ -96,6 +96,19 @@ class MatrixCall:
 
 
 @dataclass(frozen=True, eq=False)
+class Transform:
+    """A Fourier transform of the op table over whole axes, which keep their names; see `archc.ir.graph.Fourier`."""
+
+    op: str
+    arg: Term
+    over: frozenset[Axis]
+    half: tuple[Axis, Axis] | None
+    norm: str
+    type: Type
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
 class ReadAt:
     """`x[axis = index, ...]`. `fill` is the one scalar of `else`."""
 
@@ -208,8 +221,8 @@ class MemberCall:
 
 
 Term = Union[
-    Const, Table, SizeValue, AxisIndex, Ref, Apply, Reduction, MatrixCall, ReadAt, Expand, Draw, Step, StateRef, LoopResult,
-    CustomCall, MemberCall,
+    Const, Table, SizeValue, AxisIndex, Ref, Apply, Reduction, MatrixCall, Transform, ReadAt, Expand, Draw, Step, StateRef,
+    LoopResult, CustomCall, MemberCall,
 ]
 
 

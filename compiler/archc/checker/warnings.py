@@ -16,7 +16,7 @@ from archc.ops.table import LANGUAGE_NAMES, OPS
 from archc.syntax import tree
 from archc.syntax.tree import Ident, Span
 
-EVERYDAY = frozenset({"count"})  # what people call a number of things; as a function it is rare
+EVERYDAY = frozenset({"angle", "count"})  # what people call such a thing; as a function it is rare
 FUNCTIONS = ((BUILTINS - INITIALISERS) | {name for name, _ in LANGUAGE_NAMES}) - EVERYDAY
 
 

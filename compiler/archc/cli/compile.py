@@ -10,7 +10,8 @@ from archc.cli.values import add_static, pairs
 EXAMPLES = """examples:
   archc compile kat.arch -o build/kat
   archc compile std.norm -o build/norm --target cpp
-  archc compile std.kan -o build/kan --layer KAN --set order=2"""
+  archc compile std.kan -o build/kan --layer KAN --set order=2
+  archc compile std.spectral -o build/fno --pairs"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, type=Path, metavar="DIR", help="the package's folder; replaced as a whole")
     parser.add_argument("--layer", dest="layers", action="append", metavar="NAME", help="only this layer; give it again for more")
     add_static(parser)
+    parser.add_argument("--pairs", action="store_true", help="complex numbers as pairs of floats, for torch.export and ONNX")
     parser.add_argument("--target", choices=["torch", "cpp"], default="torch",
                         help="cpp: with kernels in C++ for CPUs, built when they are first used (torch)")
 
@@ -27,6 +29,6 @@ def run(options: argparse.Namespace) -> int:
 
     static = pairs(options.static, "--set")
     targets = list(dict.fromkeys(["torch", options.target]))
-    files = api.compile(options.file, options.out, targets=targets, static=static, layers=options.layers)
+    files = api.compile(options.file, options.out, targets=targets, static=static, layers=options.layers, pairs=options.pairs)
     print(f"{options.out}: {', '.join(path.name for path in files)}")
     return 0

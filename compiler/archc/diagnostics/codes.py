@@ -117,7 +117,7 @@ RESULT_SIZE = declare(
 )
 RESULT_DTYPE = declare(
     "result-dtype", "A value has another dtype than its declaration", title="the value is {found}, declared is {expected}",
-    here="is {found}", hint="convert it with float(...), int(...) or count(...)",
+    here="is {found}", hint="convert it with float(...), int(...) or count(...); of a complex number take real(...) or abs(...)",
 )
 RESULT_COUNT = declare(
     "result-count", "A body returns another number of values than its signature states",
@@ -187,6 +187,10 @@ WRONG_DTYPE = declare(
     "wrong-dtype", "An operand has a dtype that the operation does not take", title="'{name}' takes {expected}",
     here="is {found}", hint="convert it with float(...), int(...), or count(...) of a bool",
 )
+COMPLEX_OPERAND = declare(
+    "complex-operand", "An operation that has no complex numbers is given some", title="'{name}' takes no complex numbers: {why}",
+    here="is given {found}", hint="{way_out}",
+)
 WRONG_ARGUMENT_COUNT = declare(
     "argument-count", "A call has too many or too few arguments", title="'{name}' takes {expected}, not {found}",
     here="in this call",
@@ -253,6 +257,20 @@ RIGHT_SIDE = declare(
 REDUCTION_ITEM = declare(
     "reduction-item", "An index stands among the axes of a reduction", title="'{name}' takes the names of axes",
     here="not a name of an axis", hint="index the argument instead: {name}[k](x[k = ...])",
+)
+HALF_AXIS = declare(
+    "half-axis", "A transform of floats does not say along which axis its frequencies, or its result, lie",
+    title="'{name}' over '{axis}' makes an axis of another size, which needs a name", here="of which size is the result?",
+    hint="{way_out}",
+)
+FOURIER_SIZE = declare(
+    "fourier-size", "An axis of frequencies has not the size of the transform",
+    title="'{name}' needs {right} elements along '{axis}' for those along '{of}', and there are {left}", here="in this item",
+)
+FOURIER_SPLIT = declare(
+    "fourier-split", "A transform goes over an axis that is split, or over several as one",
+    title="'{name}' goes along axes that are whole, and '{axis}' is put together from others", here="not one axis",
+    hint="give it as an axis of its own, or transform over its parts",
 )
 NOT_A_SUM = declare(
     "not-a-sum", "cat is used with an axis that is not a sum of axes", title="'{name}' is not a sum of axes",

@@ -12,9 +12,9 @@ from typing import cast
 
 from archc.checker.sizes import Size, product
 from archc.checker.types import Axis, Type
-from archc.ir.graph import Accumulate, At, Attrs, Borders, Matrix, Node, Random, Read, Table, dtype_of, node
+from archc.ir.graph import Accumulate, At, Attrs, Borders, Fourier, Matrix, Node, Random, Read, Table, dtype_of, node
 from archc.ops.constants import Number, computed
-from archc.ops.table import OPS, DType
+from archc.ops.table import OPS, SMOOTH, DType
 
 LARGEST_POWER = 8  # of a size that is written out
 _ONE = Size.of(1)
@@ -87,11 +87,11 @@ def _arithmetic(op: str, a: Size, b: Size = _ONE) -> Size | None:
 
 
 def _promote(letters: str, args: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Ints become floats where the row wants floats, or where a number or anything meets a float."""
-    mixed = any(arg.type.dtype == "float" for arg, letter in zip(args, letters, strict=False) if letter in "na")
+    """Ints become floats where the row wants floats, or where a number or anything meets a float or a complex number."""
+    mixed = any(arg.type.dtype in SMOOTH for arg, letter in zip(args, letters, strict=False) if letter in "naz")
 
     def convert(arg: Node, letter: str) -> Node:
-        wants_float = letter == "f" or (letter in "na" and mixed)
+        wants_float = letter in "fv" or (letter in "naz" and mixed)
         if wants_float and arg.type.dtype == "int":
             return const(float(arg.attrs)) if arg.op == "const" else node(  # type: ignore[arg-type]
                 "to_float", (arg,), None, Type("float", arg.axes))
@@ -112,7 +112,7 @@ def reduce(op: str, x: Node, over: Iterable[Axis]) -> Node:
     row = OPS[op]
     if row.form == "elementwise":
         raise TypeError(f"{op} has no axes")
-    if row.dtypes[0] == "f" and x.type.dtype == "int":
+    if row.dtypes[0] in "fv" and x.type.dtype == "int":
         x = apply("to_float", x)
     missing = over - x.axes
     if missing and op == "sum":
@@ -150,8 +150,7 @@ def read(x: Node, at: Mapping[Axis, tuple[Node, Borders]], fill: Node | None = N
         fill = None
     dtype = x.type.dtype
     if fill is not None and fill.type.dtype != dtype:
-        fill = const(float(fill.attrs)) if fill.op == "const" and dtype == "float" else apply(  # type: ignore[arg-type]
-            f"to_{dtype}", fill)
+        fill = converted(fill, dtype)
     return node("read", (x, *indices, *((fill,) if fill is not None else ())), attrs, Type(dtype, axes))
 
 
@@ -163,6 +162,27 @@ def normal(op: str, args: tuple[Node, ...], attrs: Attrs, type: Type) -> Node:
         at = {at.axis: (index, at.border) for at, index in zip(attrs.at, args[1:], strict=False)}
         return read(args[0], at, args[-1] if len(args) > 1 + len(at) else None)
     return node(op, args, attrs, type)
+
+
+def converted(x: Node, dtype: DType) -> Node:
+    """A value as one of another type."""
+    if x.type.dtype == dtype:
+        return x
+    if dtype == "complex":
+        return apply("complex", x, const(0.0))
+    return const(float(x.attrs)) if x.op == "const" and dtype == "float" else apply(f"to_{dtype}", x)  # type: ignore[arg-type]
+
+
+def fourier(op: str, x: Node, over: Iterable[Axis], half: tuple[Axis, Axis] | None = None, norm: str = "backward") -> Node:
+    """A Fourier transform; see `Fourier`. Along an axis that x lacks its elements are equal."""
+    attrs = Fourier(frozenset(over), half, norm)
+    row = OPS[op]
+    if x.type.dtype == "int":
+        x = apply("to_float", x)
+    gone = frozenset(half[:1] if op == "rfft" else half[1:]) if half else frozenset()
+    x = expand(x, attrs.over | gone)
+    axes = (x.axes - gone) | (frozenset(half or ()) - gone)
+    return node(op, (x,), attrs, Type(row.result((x.type.dtype,)), axes))
 
 
 def rename(x: Node, axes: Mapping[Axis, Axis]) -> Node:

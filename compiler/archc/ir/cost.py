@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from archc.checker.sizes import Size, product
 from archc.checker.types import Type, flat
-from archc.ir.graph import Accumulate, Call, Graph, Library, Matrix, Node, Scan, topological
+from archc.ir.graph import Accumulate, Call, Fourier, Graph, Library, Matrix, Node, Scan, topological
 from archc.ops.table import OPS
 
 NOTHING = Size.of(0)
@@ -51,10 +51,12 @@ def node_work(node: Node, float_bytes: int = 4) -> Work:
     moved = Work(read=read, written=size_in_bytes(node.type, float_bytes))
     row = OPS.get(node.op)
     if row is not None:
+        if isinstance(node.attrs, Fourier):
+            return moved + Work(_transform(node, node.attrs, row.cost.flops))
         count = node.type.count if row.form == "elementwise" else node.args[0].type.count
         if isinstance(node.attrs, Matrix):
             count = sum((arg.type.count for arg in node.args), NOTHING) * node.attrs.rows.size
-        return moved + Work(count * row.cost.flops, count * row.cost.special)
+        return moved + Work(count * row.cost.flops * _reals(node), count * row.cost.special)
     if isinstance(node.attrs, Accumulate):
         axes = node.args[0].axes.union(*(index.axes for index in node.args[1:]), node.attrs.keep)
         return moved + Work(product(axis.size for axis in axes))
@@ -66,6 +68,22 @@ def node_work(node: Node, float_bytes: int = 4) -> Work:
         inner = sum((node_work(n, float_bytes) for n in topological([node.attrs.body])), Work())
         return moved + Work(inner.flops, inner.special)
     return moved  # a read, a draw, a sub-module
+
+
+def _transform(node: Node, attrs: Fourier, flops: int) -> Size:
+    """5 n log2 n for every transform of n complex numbers (Cooley & Tukey 1965), half of it for one of floats."""
+    lines = product(axis.size for axis in node.axes - attrs.axes)
+    length = product(axis.size for axis in attrs.elements)
+    whole = lines * length * length.log2() * flops
+    return whole // 2 if attrs.half else whole
+
+
+def _reals(node: Node) -> int:
+    """Operations on real numbers for one on complex ones: a product of two has four products and two sums."""
+    complexes = sum(arg.type.dtype == "complex" for arg in node.args)
+    if not complexes:
+        return 1
+    return {"mul": 6, "div": 9, "exp": 3, "ipow": 6, "abs": 3}.get(node.op, 2) if complexes == len(node.args) else 2
 
 
 def graph_work(graph: Graph, float_bytes: int = 4) -> Work:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from archc.checker.sizes import FloorDiv, Size, Symbol
+from archc.checker.sizes import FloorDiv, Largest, Size, Symbol
 from archc.checker.types import Axis, Layout, Type, layout_of
 from archc.ir.build import normal
 from archc.ir.entry import graph_symbols
@@ -29,6 +29,7 @@ from archc.ir.graph import (
     Accumulate,
     Call,
     Check,
+    Fourier,
     Graph,
     Library,
     Matrix,
@@ -216,6 +217,11 @@ class _Colouring:
         signs = [difference, -difference] if relation == "equal" else [difference]
         return _mix(relation, sorted(self.size(size, mark) for size in signs))
 
+    def said(self, check: Check) -> tuple[str, frozenset[Size]]:
+        """What a check says, the same however it is written."""
+        difference = (check.left - check.right).substitute(self.defined)
+        return check.relation, frozenset({difference, -difference} if check.relation == "equal" else {difference})
+
     def axes(self, axes: Iterable[Axis]) -> list[str]:
         return sorted(self.atoms[axis] for axis in axes)
 
@@ -244,7 +250,7 @@ class _Colouring:
                     factors.append("marked" if atom.name == mark else self.atoms[atom.name])
                 elif isinstance(atom, FloorDiv):
                     factors.append(_mix("//", self.size(atom.numerator, mark), self.size(atom.denominator, mark)))
-                else:
+                elif isinstance(atom, Largest):
                     factors.append(_mix("max", sorted((self.size(atom.left, mark), self.size(atom.right, mark)))))
             terms.append((sorted(factors), coefficient))
         found = _mix(sorted(terms))
@@ -286,6 +292,8 @@ class _Colouring:
             return "read"  # its axes stand with the operands
         if isinstance(attrs, Accumulate):
             return self.axes(attrs.keep)
+        if isinstance(attrs, Fourier):
+            return attrs.norm, self.axes(attrs.over), [self.atoms[axis] for axis in attrs.half or ()]
         if isinstance(attrs, Random):
             return attrs.kind, self.drawn(attrs), self.atoms[Serial(attrs.serial)]
         if isinstance(attrs, Call):
@@ -335,9 +343,9 @@ class _Colouring:
                     found[axis].append(_mix(context, kind, i, None if self.around else place))
         for update in graph.updates:
             up[update.node].append(_mix("update", self.ports.get(update.buffer)))
-        # Checks that say one thing count once, and those that say nothing not at all.
-        said = {self.check(c.left, c.right, c.relation): c for c in graph.checks}
-        for check in (check for colour, check in said.items() if colour):
+        # Checks that say one thing count once, and those that say nothing not at all. Not by colour: sizes may be alike still.
+        said = {self.said(c): c for c in graph.checks if self.check(c.left, c.right, c.relation)}
+        for check in said.values():
             for symbol in self.symbols(check.left - check.right):
                 found[symbol].append(self.check(check.left, check.right, check.relation, symbol))
         for axis in axes_of(graph):
@@ -372,6 +380,11 @@ class _Colouring:
         elif isinstance(attrs, Matrix):
             found[attrs.rows].append(_mix(here, "rows"))
             found[attrs.columns].append(_mix(here, "columns"))
+        elif isinstance(attrs, Fourier):
+            for axis in attrs.over:
+                found[axis].append(_mix(here, "over"))
+            for end, axis in zip(("time", "frequency"), attrs.half or (), strict=False):
+                found[axis].append(_mix(here, end))
         elif isinstance(attrs, Read | Accumulate):
             for at, index in zip(attrs.at, node.args[1:], strict=False):
                 found[at.axis].append(_mix(here, at.border, self.down[index]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import gcd
 
-from archc.checker.sizes import Atom, Largest, Size, Symbol, product
+from archc.checker.sizes import Atom, FloorDiv, Largest, Log2, Size, Symbol, product
 
 Known = Mapping[Atom, Size]
 
@@ -47,6 +47,7 @@ def _below(atom: Atom) -> set[Atom]:
     """The atoms that an atom is made of."""
     if isinstance(atom, Symbol):
         return set()
+    assert not isinstance(atom, Log2)  # which is the size of no axis
     parts = (atom.left, atom.right) if isinstance(atom, Largest) else (atom.numerator, atom.denominator)
     inner = {a for part in parts for monomial, _ in part.terms for a in monomial}
     return inner.union(*map(_below, inner))
@@ -62,6 +63,7 @@ def _put(size: Size, known: Known) -> Size:
             return Size((((atom,), 1),))
         if isinstance(atom, Largest):
             return _put(atom.left, known).largest(_put(atom.right, known))
+        assert isinstance(atom, FloorDiv)
         return _put(atom.numerator, known) // _put(atom.denominator, known)
 
     return sum((c * product(map(value, monomial)) for monomial, c in size.terms), Size.of(0))

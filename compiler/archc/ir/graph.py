@@ -62,6 +62,33 @@ class Matrix:
     rows: Axis
     columns: Axis
 
+    @property
+    def axes(self) -> frozenset[Axis]:
+        return frozenset((self.rows, self.columns))
+
+
+@dataclass(frozen=True)
+class Fourier:
+    """attrs of `fft`, `ifft`, `rfft` and `irfft`: a transform over all elements of `over` and of the first axis of `half`.
+
+    Axes of `over` keep their names: index k along one is the frequency k / size. `half` is (time, frequency) for rfft, which
+    takes the first and gives the second, of size |time| // 2 + 1, and for irfft, which goes back. `norm` says, as torch does,
+    which direction is divided by the number of elements: "backward", "forward", or "ortho", both by its root.
+    """
+
+    over: frozenset[Axis]
+    half: tuple[Axis, Axis] | None = None
+    norm: str = "backward"
+
+    @property
+    def axes(self) -> frozenset[Axis]:
+        return self.over | frozenset(self.half or ())
+
+    @property
+    def elements(self) -> tuple[Axis, ...]:
+        """The axes whose elements are counted: those over which the sums go."""
+        return (*sorted(self.over, key=lambda axis: axis.name), *(self.half[:1] if self.half else ()))
+
 
 @dataclass(frozen=True)
 class Table:
@@ -154,8 +181,10 @@ class Scan:
     body: Graph
 
 
-Attrs = Union[None, str, int, float, bool, Size, Axis, frozenset[Axis], Read, Accumulate, Matrix, Table, Random, Call, Member,
-              Scan, Library]
+Attrs = Union[
+    None, str, int, float, bool, Size, Axis, frozenset[Axis], Read, Accumulate, Matrix, Fourier, Table, Random, Call, Member,
+    Scan, Library,
+]
 
 
 class Node:

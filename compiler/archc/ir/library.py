@@ -87,6 +87,13 @@ class Cat:
 
 
 @dataclass(frozen=True)
+class Stack:
+    """One part beside the other, along an axis that neither has."""
+
+    axis: Axis
+
+
+@dataclass(frozen=True)
 class Standardised:
     """`order` is that in memory. kind: layer; group, where weight and bias belong to the last kept axis, perhaps with the first
     of `over`; batch, where one axis is kept, the second; frozen, by given mean and variance of the second axis."""
@@ -98,7 +105,8 @@ class Standardised:
     bias: bool = False
 
 
-Options = Union[None, Convolution, Transposed, Pool, Cat, Standardised]
+Options = Union[None, Convolution, Transposed, Pool, Cat, Stack, Standardised]
 RECORDS: dict[str, type] = {
-    "convolution": Convolution, "transposed": Transposed, "pool": Pool, "cat": Cat, "standardise": Standardised}
+    "convolution": Convolution, "transposed": Transposed, "pool": Pool, "cat": Cat, "stack": Stack,
+    "standardise": Standardised}
 """What is said of each kind of call; nothing of the others."""

@@ -325,7 +325,7 @@ class _Lowering:
         match term:
             case typed.Apply(args=args) | typed.Draw(args=args) | typed.CustomCall(args=args) | typed.MatrixCall(args=args):
                 yield from args
-            case typed.Reduction(arg=arg) | typed.Expand(arg=arg):
+            case typed.Reduction(arg=arg) | typed.Transform(arg=arg) | typed.Expand(arg=arg):
                 yield arg
             case typed.ReadAt(arg=arg, at=at, fill=fill):
                 yield arg
@@ -357,6 +357,8 @@ class _Lowering:
                 return build.matrix(op, rows, columns, *(self.done[id(arg)] for arg in args))
             case typed.Reduction(op=op, arg=arg, over=over):
                 return build.reduce(op, self.done[id(arg)], over)
+            case typed.Transform(op=op, arg=arg, over=over, half=half, norm=norm):
+                return build.fourier(op, self.done[id(arg)], over, half, norm)
             case typed.ReadAt(arg=arg, at=at, fill=fill):
                 indices = {axis: (self.done[id(index)], policy) for axis, index, policy in at}
                 return build.read(self.done[id(arg)], indices, self.done[id(fill)] if fill is not None else None)

@@ -13,7 +13,7 @@ from archc.checker.types import Axis
 from archc.diagnostics.model import CompilerBug
 from archc.ir.build import apply, const, count_of, expand, iota, read, reduce, rename
 from archc.ir.graph import Node, node, topological
-from archc.ops.table import LANGUAGE_NAMES, OPS
+from archc.ops.table import LANGUAGE_NAMES, OPS, SMOOTH
 from archc.syntax import tree
 from archc.syntax.parse import parse_expression
 
@@ -108,7 +108,7 @@ def derivative(n: Node, index: int) -> Node | None:
     row = OPS[n.op]
     if row.form != "elementwise":
         raise CompilerBug(f"{n.op} goes over axes: it has a jvp, not partial derivatives")
-    if n.args[index].type.dtype != "float" or n.type.dtype != "float":
+    if n.args[index].type.dtype not in SMOOTH or n.type.dtype not in SMOOTH:
         return None
     if n.op == "where":
         yes, no = const(1.0), const(0.0)
@@ -127,13 +127,15 @@ def derivative(n: Node, index: int) -> Node | None:
 
 
 def jvp(n: Node, dx: Node, twin: Callable[[Axis], Axis] | None = None) -> Node | None:
-    """The derivative of a row over axes along `dx`, a change of its operand; None where it is 0. `twin` gives a second index
-    along an axis, of a name that nothing else has."""
+    """The derivative of a row over axes, or of one that is linear over the reals alone, along `dx`, a change of its operand; None
+    where it is 0. `twin` gives a second index along an axis, of a name that nothing else has."""
     row = OPS[n.op]
+    x = n.args[0]
+    if row.form == "elementwise" and row.jvp is not None:
+        return expression(row.jvp, {"x": x, "dx": dx, "out": n})
     if row.form == "elementwise" or not isinstance(n.attrs, frozenset):
         raise CompilerBug(f"{n.op} is elementwise: it has partial derivatives, not a jvp")
-    x = n.args[0]
-    if n.type.dtype != "float" or x.type.dtype != "float":
+    if n.type.dtype not in SMOOTH or x.type.dtype not in SMOOTH:
         return None
     if row.jvp is not None:
         return expression(row.jvp, {"x": x, "dx": expand(dx, x.axes), "out": n}, n.attrs)

@@ -34,6 +34,14 @@ def _whole_power(x: Array, y: Array) -> Array:
     return np.power(x, np.maximum(y, 0).astype(x.dtype))
 
 
+def _complex(x: Array, y: Array) -> Array:
+    # Not x + 1j * y, in which what is infinite or nan spreads to the other part.
+    x, y = np.broadcast_arrays(x, y)
+    made = np.empty(x.shape, np.result_type(x, y, np.complex64))
+    made.real, made.imag = x, y
+    return made
+
+
 ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "neg": np.negative, "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "pow": np.power,
     "ipow": _whole_power, "floordiv": np.floor_divide, "mod": np.mod, "maximum": np.maximum, "minimum": np.minimum,
@@ -43,11 +51,12 @@ ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "to_float": lambda x: x, "to_int": _integer, "bool_to_int": lambda x: x.astype(np.int64), "detach": lambda x: x,
     "abs": np.abs, "sign": np.sign, "floor": np.floor, "ceil": np.ceil, "round": np.round,
     "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x),
-    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
+    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
     "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "erf": _erf, "sigmoid": _sigmoid,
     "relu": lambda x: np.where(x > 0, x, 0), "softplus": lambda x: np.logaddexp(0, x),
     "log_sigmoid": lambda x: -np.logaddexp(0, -x), "silu": lambda x: x * _sigmoid(x),
     "positive": lambda x: np.where(x == 0, 1, x),
+    "complex": _complex, "real": np.real, "imag": np.imag, "conj": np.conj, "angle": np.angle,
 }
 
 

@@ -18,6 +18,7 @@ from archc.ir.graph import (
     Call,
     Check,
     Definition,
+    Fourier,
     Graph,
     Library,
     Matrix,
@@ -301,6 +302,8 @@ class _Reader(Cursor):
             attrs = self.name()
         elif op in ("item", "const"):
             attrs = cast("bool | int | float", self.operand().attrs)
+        elif op in OPS and OPS[op].form == "transform":
+            attrs = self.fourier()
         elif op in OPS and OPS[op].form == "matrix":
             self.expect("[")
             both = self.listed(self.axis, "]")
@@ -324,6 +327,13 @@ class _Reader(Cursor):
         back = self.listed(self.typed, ")")
         layouts, results = tuple(layout for _, layout in given), tuple(layout for _, layout in back)
         return [arg for arg, _ in given], Member(path, method, layouts, results, tuple(t for t, _ in back), serial, state)
+
+    def fourier(self) -> Fourier:
+        """`[h, w by f] backward`"""
+        self.expect("[")
+        items = self.listed(lambda: (self.axis(), self.axis() if self.accept("by") else None), "]")
+        halves = [(time, frequency) for time, frequency in items if frequency is not None]
+        return Fourier(frozenset(axis for axis, other in items if other is None), halves[0] if halves else None, self.name())
 
     def serial(self) -> int:
         self.expect("#")

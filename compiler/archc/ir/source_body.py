@@ -11,9 +11,9 @@ from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis
 from archc.ir import build
 from archc.ir.forms.call import SEVERAL, results
-from archc.ir.graph import Accumulate, Call, Graph, Matrix, Node, Random, Read, Scan, Table, topological
+from archc.ir.graph import Accumulate, Call, Fourier, Graph, Matrix, Node, Random, Read, Scan, Table, topological
 from archc.ir.meaning import meaning
-from archc.ops.table import LANGUAGE_NAMES, OPS
+from archc.ops.table import LANGUAGE_NAMES, OPS, SMOOTH
 
 WIDTH = 100
 _SYMBOLS = {"add": ("+", 5), "sub": ("-", 5), "mul": ("*", 6), "div": ("/", 6), "floordiv": ("//", 6), "mod": ("%", 6),
@@ -24,7 +24,7 @@ ATOM = 9
 _KEYWORDS = """fn layer forward import search hole space param buffer init axis static if else when training for in repeat as
 scan state yield finally reverse update penalty return grad surrogate none with given like edge reflect wrap by and or not true
 false inf nan dropout range cat eigh sort top_k normal uniform bernoulli trunc_normal kaiming_uniform kaiming_normal
-xavier_uniform xavier_normal lecun_normal orthogonal eye dirac sparse int float bool"""
+xavier_uniform xavier_normal lecun_normal orthogonal eye dirac sparse int float bool complex"""
 _RESERVED = {*_KEYWORDS.split(), *(name for name, _ in LANGUAGE_NAMES)}
 Text = tuple[str, int]  # an expression and how tightly its outermost operator binds
 
@@ -148,6 +148,8 @@ class Body:
             return self.item(node)
         if isinstance(attrs, Table):
             raise ValueError("a table has no words in a method: it is the first value of a buffer")
+        if isinstance(attrs, Fourier):
+            return self.transform(node, attrs)
         if isinstance(attrs, Random) and attrs.kind in ("uniform", "normal", "bernoulli"):
             return f"{attrs.kind}[{self.over(attrs.axes)}]({', '.join(self.at(arg, 0) for arg in node.args)})", ATOM
         if isinstance(attrs, Random):
@@ -197,9 +199,9 @@ class Body:
         letters, args = OPS[node.op].dtypes, node.args
         found = list(args)
         for i, arg in enumerate(args):
-            others = any(other.type.dtype == "float" and other.op != "to_float" and letter in "na"
+            others = any(other.type.dtype in SMOOTH and other.op != "to_float" and letter in "naz"
                          for other, letter in zip(args, letters, strict=False) if other is not arg)
-            if arg.op == "to_float" and node.op != "to_float" and (letters[i] == "f" or (letters[i] in "na" and others)):
+            if arg.op == "to_float" and node.op != "to_float" and (letters[i] in "fv" or (letters[i] in "naz" and others)):
                 found[i] = arg.args[0]
         return found
 
@@ -217,6 +219,15 @@ class Body:
             border = {"check": "", "trust": "", "fill": f" else {self.at(node.args[-1], 0)}"}.get(at.border, f" {at.border}")
             items.append(f"{self.declare(at.axis)} = {text}{border}")
         return f"{self.at(node.args[0], ATOM)}[{', '.join(items)}]", ATOM
+
+    def transform(self, node: Node, attrs: Fourier) -> Text:
+        if any(axis.name == LEADING for axis in attrs.elements):
+            raise ValueError("the language has no transform over `...`")
+        items = sorted(self.declare(axis) for axis in attrs.over)
+        if attrs.half is not None:
+            items.append(" = ".join(map(self.declare, attrs.half if node.op == "rfft" else attrs.half[::-1])))
+        norm = "" if attrs.norm == "backward" else f', "{attrs.norm}"'
+        return f"{node.op}[{', '.join(items)}]({self.at(node.args[0], 0)}{norm})", ATOM
 
     def expand(self, node: Node) -> Text:
         assert isinstance(node.attrs, frozenset)

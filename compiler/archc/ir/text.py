@@ -33,6 +33,7 @@ from archc.ir.graph import (
     Accumulate,
     At,
     Call,
+    Fourier,
     Graph,
     Library,
     Matrix,
@@ -117,6 +118,8 @@ def axes_of(graph: Graph) -> dict[Axis, None]:
             add(at.axis for at in attrs.at)
             if isinstance(attrs, Accumulate):
                 add(attrs.keep)
+        elif isinstance(attrs, Fourier):
+            add(attrs.axes)
         elif isinstance(attrs, Member):
             for layout in (*attrs.layouts, *attrs.results):
                 found.update(dict.fromkeys(flat(layout)))
@@ -197,6 +200,10 @@ class _Writer:
             return f"{node.op} {args[0]}[{self.at(attrs.at, args)}]{fill}"
         if isinstance(attrs, Accumulate):
             return f"{node.op} {args[0]}[{self.at(attrs.at, args)}] keep [{self.axes(attrs.keep)}]"
+        if isinstance(attrs, Fourier):
+            over = [name_text(axis.name) for axis in sorted(attrs.over, key=lambda axis: self.order.get(axis, -1))]
+            halved = [f"{name_text(attrs.half[0].name)} by {name_text(attrs.half[1].name)}"] if attrs.half else []
+            return f"{node.op}[{', '.join([*over, *halved])}] {attrs.norm}{listed}"
         if isinstance(attrs, Random):
             axes = ", ".join(name_text(axis.name) for axis in attrs.axes)
             return f"{node.op} {attrs.kind}[{axes}] #{attrs.serial}{listed}"

@@ -7,7 +7,7 @@ nan, because it is only ever selected, never multiplied by 0:  where(x > 0, log(
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from archc.checker.types import Axis
@@ -19,10 +19,11 @@ ZERO = build.const(0.0)
 
 # Operations that give finite numbers for finite operands (overflow apart), so that a hard zero may be multiplied by the result.
 TAME = frozenset({
-    "input", "const", "size", "iota", "neg", "add", "sub", "mul", "ipow", "maximum", "minimum", "where", "detach", "to_float",
-    "to_int", "bool_to_int", "abs", "sign", "floor", "ceil", "round", "sin", "cos", "atan", "tanh", "erf", "sigmoid", "relu",
-    "silu", "gelu", "softplus", "softmax", "sum", "mean", "var", "expand", "eq", "ne", "lt", "le", "gt", "ge", "and", "or",
-    "not", "isfinite", "isnan", "any", "all", "argmax", "argsort", "random", "read", "accumulate",
+    "input", "const", "size", "iota", "neg", "add", "sub", "mul", "ipow", "maximum", "minimum", "where", "detach",
+    "to_float", "to_int", "bool_to_int", "abs", "sign", "floor", "ceil", "round", "sin", "cos", "atan", "atan2", "tanh",
+    "erf", "sigmoid", "relu", "silu", "gelu", "softplus", "softmax", "sum", "mean", "var", "expand", "eq", "ne", "lt", "le",
+    "gt", "ge", "and", "or", "not", "isfinite", "isnan", "any", "all", "argmax", "argsort", "random", "read", "accumulate",
+    "complex", "real", "imag", "conj", "angle", "fft", "ifft", "rfft", "irfft",
 })
 
 
@@ -97,6 +98,20 @@ def select(ct: Cotangent, condition: Node, holds: bool) -> Cotangent:
     """The cotangent where the condition holds (or does not), nothing elsewhere."""
     condition = condition if holds else invert(condition)
     return Cotangent(ct.raw, condition if ct.mask is None else _both(ct.mask, condition))
+
+
+def real(ct: Cotangent) -> Cotangent:
+    """The cotangent of a float from one of the complex numbers that it went into."""
+    return replace(ct, raw=build.apply("real", ct.raw)) if ct.raw.type.dtype == "complex" else ct
+
+
+def conjugate(factor: Node) -> Node:
+    """What the transpose of a product multiplies by."""
+    if factor.type.dtype != "complex":
+        return factor
+    if factor.op == "complex":
+        return build.apply("complex", factor.args[0], times(factor.args[1], build.const(-1.0)))
+    return factor.args[0] if factor.op == "conj" else build.apply("conj", factor)
 
 
 def total(parts: list[Cotangent]) -> Cotangent:

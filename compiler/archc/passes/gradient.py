@@ -59,7 +59,7 @@ def _pull(run: Run, chosen: Iterable[Port], roots: tuple[Node, ...], ports: tupl
         if (tangent := moved[root]) is not None
     ]
     pulled = transpose(starts, seeds.values(), run)
-    return tuple(pulled[seed].value if seed in pulled else ZERO for seed in seeds.values())
+    return tuple(build.converted(pulled[seed].value if seed in pulled else ZERO, seed.type.dtype) for seed in seeds.values())
 
 
 def jvp(graph: Graph, wrt: Iterable[str] | None = None) -> Graph:
@@ -115,7 +115,7 @@ def _forward(call: Call, graph: Graph, at: Node) -> Graph:
         problem = Problem(NO_DERIVATIVE, graph.notes.spans.get(at), {"what": f"'{call.body.name}' forward", "why": why})
         raise UserError([problem]) from None
     outputs = tuple(
-        Output(port.name, pulled[seed].value if seed in pulled else ZERO, port.layout)
+        Output(port.name, build.converted(pulled[seed].value if seed in pulled else ZERO, port.type.dtype), port.layout)
         for port, seed in zip(cotangents, seeds.values(), strict=True)
     )
     return Graph(call.body.name, (*vjp.inputs[:count], *pulls), outputs)

@@ -178,7 +178,7 @@ def _fusable(graph: Graph, reading: Mapping[Node, Sequence[Node]]) -> frozenset[
         if not current.axes and all(not arg.axes for arg in current.args):
             continue
         window = any(arg.op == "read" for arg in current.args) and current.op in OPS and OPS[current.op].form == "reduce"
-        if current.type.dtype != "complex" and not window:
+        if all(value.type.dtype != "complex" for value in (current, *current.args)) and not window:
             found.add(current)
     return frozenset(found)
 

@@ -13,7 +13,7 @@ from archc.diagnostics.model import CompilerBug
 from archc.ir import build
 from archc.ir.graph import Graph, Node, Output, Port, carry, node, topological
 from archc.ir.meaning import meaning
-from archc.ops.table import OPS
+from archc.ops.table import OPS, SMOOTH
 from archc.passes.forms import form_of
 from archc.passes.forms.common import Run, fresh_name
 from archc.passes.forms.random import reparameterised
@@ -36,7 +36,7 @@ def _tangent(current: Node, found: dict[Node, Node | None], run: Run) -> Node | 
     moved = tuple(found[arg] for arg in current.args)
     if all(part is None for part in moved):
         return None
-    if current.type.dtype not in ("float", "complex") and current.op not in ("call", "scan"):
+    if current.type.dtype not in SMOOTH and current.op not in ("call", "scan"):
         return None
     if by_meaning(current.op):
         inside = meaning(current)
@@ -77,16 +77,16 @@ _READY: dict[str, Callable[[Node], Node]] = {"random": reparameterised, "scan": 
 
 
 def differentiable(graph: Graph, wrt: Iterable[str] | None) -> tuple[Port, ...]:
-    """The ports named in wrt, in that order; for None all float inputs and params. Raises KeyError for an unknown name."""
+    """The ports named in wrt, in that order; for None all smooth inputs and params. Raises KeyError for an unknown name."""
     ports = {port.name: port for port in graph.inputs}
     if wrt is not None:
         return tuple(ports[name] for name in wrt)
-    return tuple(port for port in graph.inputs if port.role in ("input", "param") and port.type.dtype == "float")
+    return tuple(port for port in graph.inputs if port.role in ("input", "param") and port.type.dtype in SMOOTH)
 
 
 def results(graph: Graph) -> tuple[Output, ...]:
     """What a graph gives that has a derivative: its float outputs, then its penalties."""
-    return tuple(output for output in (*graph.outputs, *graph.penalties) if output.node.type.dtype in ("float", "complex"))
+    return tuple(output for output in (*graph.outputs, *graph.penalties) if output.node.type.dtype in SMOOTH)
 
 
 def linearise(graph: Graph, wrt: Iterable[str] | None = None) -> tuple[Graph, tuple[str, ...]]:
@@ -102,7 +102,12 @@ def linearise(graph: Graph, wrt: Iterable[str] | None = None) -> tuple[Graph, tu
     found = tangents((output.node for output in outputs), seeds, run)
     names = {output.name for output in (*graph.outputs, *graph.penalties)}
     moving = tuple(
-        Output(fresh_name(f"t_{output.name}", names), found[output.node] or build.const(0.0), output.layout) for output in outputs
+        Output(fresh_name(f"t_{o.name}", names), _moving(o.node, found[o.node]), o.layout) for o in outputs
     )
     whole = replace(graph, inputs=(*graph.inputs, *ports), outputs=(*graph.outputs, *moving), notes=run.notes)
     return whole, tuple(port.name for port in ports)
+
+
+def _moving(current: Node, tangent: Node | None) -> Node:
+    """A tangent as a result: of its value's type."""
+    return build.converted(tangent or build.const(0.0), current.type.dtype)

@@ -48,12 +48,14 @@ class Loop:
 
     @property
     def results(self) -> list[Node]:
-        """What a step gives: its states, then its yields."""
-        return [*(state.after for state in self.states if state.after is not None), *self.yields]
+        """What a step gives: its states, then its yields. A float is complex where the state is."""
+        states = ((state.after, state.port.type.dtype) for state in self.states)
+        return [*(build.converted(after, dtype) for after, dtype in states if after is not None), *self.yields]
 
     @property
     def args(self) -> list[Node]:
-        return [*(state.start for state in self.states), *(arg for _, arg in (*self.sequences, *self.constants))]
+        starts = ((state.port, state.start) for state in self.states)
+        return [build.converted(arg, port.type.dtype) for port, arg in (*starts, *self.sequences, *self.constants)]
 
     def without_unused(self) -> Loop:
         """Without the operands that no result reads."""

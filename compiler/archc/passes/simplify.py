@@ -13,7 +13,7 @@ from functools import cache
 
 from archc.ir import build
 from archc.ir.graph import Graph, Node, Notes, carry, node, topological
-from archc.ops.table import OPS
+from archc.ops.table import OPS, SMOOTH
 from archc.passes.base import Keeps, Pass, also_inside
 from archc.rules.pattern import heads, instantiate, match, may_match
 from archc.rules.read import Rule, rules
@@ -114,9 +114,9 @@ def apply(rule: Rule, current: Node) -> Node | None:
 
 
 def _converted(result: Node, current: Node) -> Node:
-    """A number on the right side of a rule is an int or a float, as the left side is."""
-    if result.op == "const" and current.type.dtype == "float":
-        return build.const(float(result.attrs))  # type: ignore[arg-type]
+    """A number on the right side of a rule is an int, a float or complex, as the left side is."""
+    if result.type.dtype in ("int", "float") and current.type.dtype in SMOOTH:
+        return build.converted(result if result.op != "const" else build.const(float(result.attrs)), current.type.dtype)  # type: ignore[arg-type]
     raise TypeError(f"a rule made {result.type} of {current.type}")
 
 

@@ -9,7 +9,7 @@ from archc.checker.sizes import Size, Symbol
 from archc.checker.types import Axis
 from archc.diagnostics.model import UserError
 from archc.ir import build
-from archc.ir.graph import Call, Graph, Matrix, Member, Node, Port, Random, Read, Scan, Table, carry, node, topological
+from archc.ir.graph import Call, Fourier, Graph, Matrix, Member, Node, Port, Random, Read, Scan, Table, carry, node, topological
 from archc.ops.table import OPS
 from archc.passes.step_states import States
 from archc.rules.integers import as_node, index_of, indices, polynomial
@@ -117,8 +117,7 @@ class Walk:
             return self._read(current, attrs)
         if isinstance(attrs, frozenset) and self.axis in attrs:
             return self._over(current, attrs)
-        if (isinstance(attrs, Matrix) and self.axis in (attrs.rows, attrs.columns)) or (
-                isinstance(attrs, Table) and self.axis in attrs.axes):
+        if isinstance(attrs, Fourier | Matrix | Table) and self.axis in attrs.axes:
             raise self._refuse(f"it needs all elements of {self.axis.name} at once", current)
         if isinstance(attrs, Random):
             return self._draw(current, attrs)

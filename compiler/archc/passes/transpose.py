@@ -1,4 +1,8 @@
-"""Turning a linear graph round: from cotangents of what it gives to cotangents of what it is linear in."""
+"""Turning a linear graph round: from cotangents of what it gives to cotangents of what it is linear in.
+
+Complex cotangents are torch's: dL/d(re z) + i dL/d(im z) of a real L, so that dL is the real part of conj(cotangent) dz. What is
+multiplied by w on the way forth is multiplied by conj(w) on the way back; a float that met complex numbers takes the real part.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Iterable
 
 from archc.diagnostics.model import CompilerBug
 from archc.ir.graph import Node, topological
-from archc.passes.cotangent import Cotangent, total
+from archc.passes.cotangent import Cotangent, real, total
 from archc.passes.forms import SEVERAL, form_of
 from archc.passes.forms.common import Run
 
@@ -21,9 +25,13 @@ def transpose(roots: Iterable[tuple[Node, Cotangent]], seeds: Iterable[Node], ru
         if any(arg in linear for arg in current.args):
             linear.add(current)
     came: dict[Node, list[Cotangent]] = {}
+
+    def arrives(at: Node, ct: Cotangent) -> None:
+        came.setdefault(at, []).append(real(ct) if at.type.dtype == "float" else ct)
+
     for root, ct in roots:
         if root in linear:
-            came.setdefault(root, []).append(ct)
+            arrives(root, ct)
     items: dict[Node, dict[int, Cotangent]] = {}
     for current in reversed(order):
         if current in seeds or current not in linear:
@@ -43,7 +51,7 @@ def transpose(roots: Iterable[tuple[Node, Cotangent]], seeds: Iterable[Node], ru
         else:
             continue
         for arg, part in parts:
-            came.setdefault(arg, []).append(part)
+            arrives(arg, part)
             if current in run.spans:
                 run.spans.setdefault(part.raw, run.spans[current])
     return {seed: total(came[seed]) for seed in seeds if seed in came}

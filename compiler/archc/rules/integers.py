@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
-from archc.checker.sizes import Atom, FloorDiv, Size, Symbol
+from archc.checker.sizes import Atom, FloorDiv, Largest, Size, Symbol
 from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Node
@@ -139,8 +139,7 @@ def _spell(size: Size, axes: dict[str, Axis]) -> Node:
 def _moves(atom: Atom) -> bool:
     if isinstance(atom, Symbol):
         return atom.name.startswith(_INDEX)
-    parts = (atom.numerator, atom.denominator) if isinstance(atom, FloorDiv) else (atom.left, atom.right)
-    return any(indices(part) for part in parts)
+    return bool(indices(Size((((atom,), 1),))))
 
 
 def _spell_atom(atom: Atom, axes: dict[str, Axis]) -> Node:
@@ -148,6 +147,7 @@ def _spell_atom(atom: Atom, axes: dict[str, Axis]) -> Node:
         return build.iota(axes[atom.name[1:]])
     if isinstance(atom, FloorDiv):
         return build.apply("floordiv", _spell(atom.numerator, axes), _spell(atom.denominator, axes))
+    assert isinstance(atom, Largest)
     return build.apply("maximum", _spell(atom.left, axes), _spell(atom.right, axes))
 
 

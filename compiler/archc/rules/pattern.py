@@ -8,7 +8,7 @@ from typing import Union
 
 from archc.checker.types import Axis
 from archc.ir import build
-from archc.ir.graph import Node
+from archc.ir.graph import Fourier, Node
 from archc.ops.table import OPS
 
 
@@ -28,7 +28,8 @@ class Literal:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation on patterns. `over`: the names of its sets of axes, of which it goes over the union; None if it has none."""
+    """An operation on patterns. `over`: the names of its sets of axes, of which it goes over the union; None if it has none. Of a
+    Fourier transform the name stands for the axes and the norm."""
 
     op: str
     args: tuple[Pattern, ...]
@@ -36,7 +37,7 @@ class Operation:
 
 
 Pattern = Union[Any, Literal, Operation]
-Binding = dict[str, Union[Node, frozenset[Axis]]]
+Binding = dict[str, Union[Node, frozenset[Axis], Fourier]]
 Condition = Callable[[Binding], bool]
 
 
@@ -94,6 +95,9 @@ def instantiate(pattern: Pattern, bound: Binding) -> Node:
     args = [instantiate(arg, bound) for arg in pattern.args]
     if pattern.over is None:
         return build.apply(pattern.op, *args)
+    attrs = bound[pattern.over[0]]
+    if isinstance(attrs, Fourier):
+        return build.fourier(pattern.op, args[0], attrs.over, attrs.half, attrs.norm)
     axes: frozenset[Axis] = frozenset().union(*(bound[name] for name in pattern.over))  # type: ignore[arg-type]
     return build.expand(args[0], axes) if pattern.op == "expand" else build.reduce(pattern.op, args[0], axes)
 

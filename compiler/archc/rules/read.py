@@ -6,7 +6,7 @@ The comment is the promise (see `archc.passes.base.Keeps`). In brackets stand na
 
     k not in axes(a)      a has none of the axes          k in axes(a)   it has all of them
     axes(a) < axes(b)     a has fewer axes than b, all of them b's
-    const(a)              a is a constant                 int(a), float(a), bool(a)   the dtype
+    const(a)              a is a constant                 int(a), float(a), bool(a), complex(a)   the dtype
     a != 0                a is known never to be zero
 """
 
@@ -27,7 +27,7 @@ from archc.rules.pattern import Any, Binding, Condition, Literal, Operation, Pat
 from archc.syntax import tree
 from archc.syntax.parse import parse_expression
 
-FILES = ("algebra", "functions", "choices", "reductions")
+FILES = ("algebra", "functions", "choices", "reductions", "complex")
 _LINE = re.compile(r"rule\s+(?P<name>\w+):\s*(?P<left>.+?)\s*=>\s*(?P<right>.+?)"
                    r"(\s+when\s+(?P<when>.+?))?\s*#\s*(?P<keeps>.+?)\s*$")
 _BINARY = {"+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "^": "pow", "==": "eq", "!=": "ne",
@@ -132,7 +132,7 @@ _CONDITIONS: tuple[tuple[str, Callable[..., Condition]], ...] = (
     (r"(\w+) in axes\((\w+)\)", lambda k, a: lambda bound: _node(bound, a).axes >= _axes(bound, k)),
     (r"axes\((\w+)\) < axes\((\w+)\)", lambda a, b: lambda bound: _node(bound, a).axes < _node(bound, b).axes),
     (r"const\((\w+)\)", lambda a: lambda bound: _node(bound, a).op == "const"),
-    (r"(int|float|bool)\((\w+)\)", _dtype),
+    (r"(int|float|bool|complex)\((\w+)\)", _dtype),
     (r"(\w+) != 0", lambda a: lambda bound: never_zero(_node(bound, a))),
 )
 

@@ -215,6 +215,6 @@ def rewrites(op: str) -> tuple[Rewrite, ...]:
     """The rewrites that may apply to an operation."""
     row = OPS.get(op)
     if row is not None:
-        return {"elementwise": ELEMENTWISE, "matrix": ()}.get(row.form, REDUCE)
+        return {"elementwise": ELEMENTWISE, "matrix": (), "transform": ()}.get(row.form, REDUCE)
     return READ if op == "read" else ACCUMULATE if op == "accumulate" else ()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis
-from archc.ir.graph import Call, Node, Random, Read
+from archc.ir.graph import Call, Fourier, Node, Random, Read
 from archc.ir.source_body import dropout_of
 from archc.ops.table import OPS
 
@@ -88,6 +88,10 @@ class Formulas:
         row = OPS.get(op)
         inside = ", ".join(self.at(arg, 0) for arg in args)
         name = (row.language or op) if row else op
+        if isinstance(node.attrs, Fourier):
+            ends = (node.attrs.half or ())[:: 1 if op == "rfft" else -1]
+            items = [*self.order(node.attrs.over), *([" = ".join(axis.name for axis in ends)] if ends else [])]
+            return f"{name}[{', '.join(items)}]({inside})", ATOM
         if row is not None and row.form != "elementwise" and isinstance(node.attrs, frozenset):
             return f"{name}[{', '.join(self.order(node.attrs))}]({inside})", ATOM
         return f"{name}({inside})", ATOM

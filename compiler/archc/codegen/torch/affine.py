@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from archc.checker.sizes import FloorDiv, Size, Symbol
+from archc.checker.sizes import FloorDiv, Largest, Size, Symbol
 from archc.checker.types import Axis
 from archc.ir.graph import Node
 
@@ -70,7 +70,7 @@ def normal(size: Size) -> Size:
                 value = value * _shifted(normal(atom.numerator), atom.denominator)
             elif isinstance(atom, Symbol):
                 value = value * Size.symbol(atom.name)
-            else:
+            elif isinstance(atom, Largest):
                 value = value * atom.left.largest(atom.right)
         total = total + value
     return total

@@ -20,7 +20,7 @@ from archc.ir import entry
 from archc.ir.graph import Graph, Member, Random, topological
 from archc.ir.module import Child, Module, Number, Package, Stored
 
-DTYPES = {"int": "torch.long", "bool": "torch.bool", "complex": "torch.complex64"}
+DTYPES = {"int": "torch.long", "bool": "torch.bool", "complex": "_complex(dtype)"}
 
 
 class ClassWriter:
@@ -102,6 +102,9 @@ class ClassWriter:
                 states, owner = self.states.get((self.module.key, found.name), ""), self.titles[self.module.key]
                 written = step_method(found, states, owner, numbers, self.known, self.registry, self.drawing(self.module))
                 yield printer.function(written, "    ")
+        if any(stored.dtype == "complex" for stored in self.module.stored):
+            yield ["    def _apply(self, fn: Any, recurse: bool = True) -> Any:",
+                   "        return super()._apply(_by_parts(fn), recurse)"]
         if extra := self.extra_repr():
             yield extra
 
@@ -278,7 +281,7 @@ class ClassWriter:
         low.home = target
         if stored.kind == "init" or stored.dtype != "float":
             floats = [other.name for other in self.module.stored if other.kind in ("param", "buffer") and other.dtype == "float"]
-            low.home = names.path(floats[0]) if floats else None
+            low.home = names.path(floats[0]) if floats else f"{target}.real" if stored.dtype == "complex" else None
         output = graph.outputs[0]
         root = output.node
         while root.op == "expand":

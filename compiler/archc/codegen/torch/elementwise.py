@@ -57,8 +57,7 @@ def expand(low: Lowering, current: Node) -> Expr:
     if x.is_host:
         sizes = tuple(Expr("star", (low.lead_shape(),)) if axis.name == LEADING and low.native else low.size(axis.size)
                       for axis in order)
-        dtype = low.dtype_text if x.dtype == "float" else "torch.long" if x.dtype == "int" else "torch.bool"
-        return Expr("full", (Expr("tuple", sizes), x), (dtype, low.device_text), order, x.dtype)
+        return Expr("full", (Expr("tuple", sizes), x), (low.dtype_of(x.dtype), low.device_text), order, x.dtype)
     lead = low.lead_shape() if low.native and order and order[0].name == LEADING and order[0] not in x.axes else None
     if low.native and order and order[0].name == LEADING and lead is None and x.axes != frozenset(order):
         lead = low.lead_shape()
@@ -110,7 +109,8 @@ def general(low: Lowering, current: Node) -> Expr:
         return _over_root(low, current)
     args = [low.value(arg) for arg in current.args]
     if all(arg.is_host for arg in args):
-        if current.op in HOST and (low.scope.constructing or not _may_raise(current)):
+        by_hand = current.op in ("exp", "ipow") and args[0].dtype == "complex"  # Python's math has no complex numbers
+        if not by_hand and current.op in HOST and (low.scope.constructing or not _may_raise(current)):
             if current.op == "detach":
                 return args[0]
             if current.op == "div" and _may_raise(current):
@@ -197,6 +197,25 @@ def to_float(low: Lowering, current: Node) -> Expr:
     return Expr("to_float", (x,), (low.dtype_text,), x.dims, "float")
 
 
+def put_together(low: Lowering, current: Node) -> Expr:
+    """A complex number from its parts; one whose imaginary part is 0 is converted."""
+    x, y = (low.value(arg) for arg in current.args)
+    if x.is_host and y.is_host:
+        return Expr("complex", (x, y), (), None, "complex")
+    if y.op == "literal" and y.params == (0.0,):
+        return low.as_complex(x)
+    return make(low, current, "complex", [low.as_tensor(x), low.as_tensor(y)], "complex")
+
+
+def part(low: Lowering, current: Node) -> Expr:
+    """The real or imaginary part, or the conjugate; a float is all real."""
+    x = low.value(current.args[0])
+    if x.dtype == "complex":
+        return general(low, current)
+    return x if current.op != "imag" else literal(0.0) if x.is_host else Expr(
+        "function", (x,), ("torch.zeros_like",), x.dims, "float")
+
+
 EXACT = 256
 """Ints up to here are the same in bfloat16, so that a shorter axis' positions can be too."""
 
@@ -209,7 +228,8 @@ def whole_power(low: Lowering, current: Node) -> Expr:
 
 
 def extremum(low: Lowering, current: Node) -> Expr:
-    """torch.maximum gives each of two equal operands half of the derivative, clamp does not: numbers become tensors."""
+    """torch.maximum gives each of two equal operands half of the derivative, clamp does not; torch.atan2 takes no numbers: they
+    become tensors."""
     args = [low.value(arg) for arg in current.args]
     if all(arg.is_host for arg in args):
         return general(low, current)
@@ -230,4 +250,7 @@ def where(low: Lowering, current: Node) -> Expr:
         if (yes.params, no.params) == ((1.0,), (0.0,)):
             return Expr("to_float", (condition,), (low.dtype_text,), condition.dims, "float")
         yes = low.as_tensor(yes)
+    if current.type.dtype == "complex":
+        yes, no = (part if part.is_host else low.as_complex(part) for part in (yes, no))
+        yes = low.as_complex(yes) if no.is_host else yes
     return make(low, current, "where", [condition, yes, no], current.type.dtype)

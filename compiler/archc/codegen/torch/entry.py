@@ -215,7 +215,7 @@ class _Entry:
                 total = total * axis.size
             sizes.append(Expr("star", (self.low.lead_shape(),)) if [axis.name for axis in dim] == [LEADING] and self.low.native
                          else self.text(self.wholes.get(total, total)))
-        dtype = self.low.dtype_text if port.type.dtype == "float" else "torch.long" if port.type.dtype == "int" else "torch.bool"  # type: ignore[attr-defined]
+        dtype = self.low.dtype_of(port.type.dtype)  # type: ignore[attr-defined]
         full = Expr("full", (Expr("tuple", tuple(sizes)), literal(value)), (dtype, self.low.device_text), (), "float")
         missing = Expr("name", (), (f"{written} is None",), None, "bool")
         self.out.append(Branch(missing, (Assign((written,), full),), tuple(checks)))

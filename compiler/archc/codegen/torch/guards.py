@@ -19,7 +19,7 @@ from archc.codegen.torch.spelling import EXPANDED
 from archc.ir import build
 from archc.ir.graph import Graph, Library, Node, Random, node, rewrite
 from archc.ir.meaning import meaning
-from archc.ops.table import OPS
+from archc.ops.table import OPS, SMOOTH
 from archc.passes.base import Keeps, Pass
 
 SAFE = {"log": 1.0, "log1p": 0.0, "sqrt": 1.0, "rsqrt": 1.0, "asin": 0.0, "acos": 0.0, "exp": 0.0, "expm1": 0.0, "sinh": 0.0,
@@ -40,7 +40,7 @@ def _guarded(current: Node) -> Node | None:
         expanded = meaning(current)
         assert expanded is not None
         return _inner(expanded)
-    if current.op == "where" and current.type.dtype == "float":
+    if current.op == "where" and current.type.dtype in SMOOTH:
         return _where(current)
     if current.op == "div":
         return _dropout(current)
@@ -77,7 +77,7 @@ def _kept_away(branch: Node, condition: Node, taken: bool) -> Node:
         current, ready = stack.pop()
         if current in new:
             continue
-        if not (current.op in OPS and OPS[current.op].form == "elementwise") or current.type.dtype != "float":
+        if not (current.op in OPS and OPS[current.op].form == "elementwise") or current.type.dtype not in SMOOTH:
             new[current] = current
         elif ready:
             new[current] = _replaced(current, [new[arg] for arg in current.args], condition, taken)
@@ -236,7 +236,7 @@ def _holds(condition: Node, at: dict[Axis, Axis | None]) -> bool:
 def _dropout(current: Node) -> Node | None:
     """x * mask / keep with a mask of probability keep = 1 - p: torch's dropout draws the same mask."""
     product, keep = current.args
-    if product.op != "mul" or keep.axes:
+    if product.op != "mul" or keep.axes or current.type.dtype != "float":
         return None
     for x, mask in (product.args, product.args[::-1]):
         draw = mask.attrs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 HELPERS = {
     "_save_by_source": '''\
 def _save_by_source(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
@@ -19,6 +21,35 @@ def _load_by_source(module: nn.Module, state: dict[str, Any], prefix: str, *_: A
         source, dot, rest = key.removeprefix(prefix).partition(".")
         if key.startswith(prefix) and source in names:
             state[f"{prefix}{names[source]}{dot}{rest}"] = state.pop(key)
+''',
+    "_fourier": '''\
+def _fourier(transform: Any, x: Tensor, **options: Any) -> Tensor:
+    """A transform of torch.fft. Half types, which it does not have, are computed in float32; a batch of none gives none."""
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    empty = [i for i, n in enumerate(x.shape) if n == 0]
+    y: Tensor = transform(x.sum(empty, keepdim=True) if empty else x, **options)
+    for i in empty:
+        y = y.narrow(i, 0, 0)
+    return y
+''',
+    "_complex": '''\
+def _complex(dtype: torch.dtype | None) -> torch.dtype:
+    """The type of complex numbers whose parts have a dtype."""
+    parts = dtype or torch.get_default_dtype()
+    if parts not in (torch.float32, torch.float64):
+        raise ValueError(f"complex numbers are made of float32 or float64, not of {parts}")
+    return parts.to_complex()
+''',
+    "_by_parts": '''\
+def _by_parts(change: Any) -> Any:
+    """What `.to` and the like do to floats, also done to the parts of complex numbers: torch would drop the imaginary ones."""
+
+    def changed(x: Tensor) -> Tensor:
+        parts: Tensor = change(torch.view_as_real(x) if x.is_complex() else x)
+        return torch.view_as_complex(parts) if x.is_complex() and _complex(parts.dtype) else parts
+
+    return changed
 ''',
     "_batch_norm": '''\
 def _batch_norm(
@@ -76,4 +107,4 @@ def _eigh(a: Tensor) -> tuple[Tensor, Tensor]:
 
 def used(body: str) -> list[str]:
     """The texts of the helpers that a file calls, as lines."""
-    return [text.rstrip("\n") for name, text in HELPERS.items() if f" {name}(" in body or f"({name}" in body]
+    return [text.rstrip("\n") for name, text in HELPERS.items() if re.search(rf"[ (=]{name}\b", body)]

@@ -20,6 +20,7 @@ from archc.codegen.torch.print import expression
 from archc.codegen.torch.spelling import HOST
 from archc.codegen.torch.wishes import wishes
 from archc.ir.graph import Call, Graph, Library, Member, Node, topological, users
+from archc.ops.table import DType
 
 _VIEWS = frozenset({"unflatten", "unsqueeze", "view", "transpose", "matrix_transpose", "permute", "as", "squeeze"})
 LONGEST = 100  # an expression longer than this is given a name
@@ -158,11 +159,17 @@ class Lowering:
             for port in self.graph.inputs:
                 if port.role == role and port.type.dtype == "float" and port.name in self.scope.inputs:
                     return self.scope.inputs[port.name]
-        return None
+        pairs = (port for port in self.graph.inputs if port.type.dtype == "complex" and port.name in self.scope.inputs)
+        return next((f"{self.scope.inputs[port.name]}.real" for port in pairs), None)
 
     @property
     def dtype_text(self) -> str:
         return f"{self.reference}.dtype" if self.reference else "torch.get_default_dtype()"
+
+    def dtype_of(self, dtype: DType) -> str:
+        """The torch type of new tensors of a type of the language."""
+        known = {"int": "torch.long", "bool": "torch.bool", "complex": f"{self.dtype_text}.to_complex()"}
+        return known.get(dtype, self.dtype_text)
 
     @property
     def device_text(self) -> str:
@@ -175,8 +182,12 @@ class Lowering:
         """A number of the host as a tensor without dimensions."""
         if not x.is_host:
             return x
-        dtype = {"float": self.dtype_text, "int": "torch.long", "bool": "torch.bool", "complex": "torch.complex64"}[x.dtype]
-        return Expr("full", (Expr("tuple"), x), (dtype, self.device_text), (), x.dtype)
+        return Expr("full", (Expr("tuple"), x), (self.dtype_of(x.dtype), self.device_text), (), x.dtype)
+
+    def as_complex(self, x: Expr) -> Expr:
+        """A float as a complex number, where torch would not promote it or forgets how in the derivative."""
+        x = self.as_tensor(x)
+        return x if x.dtype == "complex" else Expr("to_complex", (x,), (self.dtype_of("complex"),), x.dims, "complex")
 
     # -- values --------------------------------------------------------------------------------------------------
     def value(self, current: Node) -> Expr:
@@ -292,7 +303,8 @@ class Lowering:
             stack.extend((arg, False) for arg in reversed(args))
 
     def _named(self, current: Node, x: Expr) -> Expr:
-        if x.op in ("name", "literal", "negative") or (x.is_host and x.op.startswith("size")) or current.op == "input":
+        number = x.is_host and (x.op.startswith("size") or (x.op == "complex" and all(arg.op == "literal" for arg in x.args)))
+        if number or x.op in ("name", "literal", "negative") or current.op == "input":
             return x
         many = self.uses.get(current, 0) > 1
         if many and x.op in ("view", "unsqueeze", "as", "matrix_transpose") and x.args[0].op == "name":
@@ -365,7 +377,7 @@ def default_name(current: Node) -> str:
     if current.op == "input":
         return str(current.attrs).rsplit(".", 1)[-1]
     if isinstance(current.attrs, Library):
-        kinds = {"contract": "product", "standardise": "normal", "cat": "joined", "softmax": "weights"}
+        kinds = {"contract": "product", "standardise": "normal", "cat": "joined", "stack": "joined", "softmax": "weights"}
         return kinds.get(current.attrs.kind, "result")
     return {"mul": "product", "add": "total", "sub": "difference", "div": "quotient", "neg": "negative", "read": "taken",
             "var": "variance", "max": "largest", "min": "smallest", "where": "chosen", "iota": "index",

@@ -137,12 +137,13 @@ def _method(found: Method, train: Graph, other: Graph, by_mode: str | None, numb
     base, around = scope.names, scope.inputs
     bodies = []
     for graph in [train] if train is other else [train, other]:
-        scope.names, scope.inputs = base.branch(), around
+        scope.names, scope.inputs = base.branch(), around  # what one mode copies, the other has not
         bodies.append(_body(graph, scope, native))
     scope.inputs = around
     low = Lowering(train, scope, native)
     head = [*checks(found),
             *entry.statements(low, [train] if train is other else [train, other], known, found.defaults, given)]
+    head += _whole_precision(low, [train, other], found)
     body = bodies[0] if len(bodies) == 1 else [Branch(name("self.training"), tuple(bodies[0])), *bodies[1]]
     arguments = signature(found, inputs)
     if scope.generator:
@@ -195,6 +196,16 @@ def fixed(title: str, text: str, value: object, way_out: str) -> Statement:
 
 def quoted(value: bool | int | float | str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(value, str) else literal(value)
+
+
+def _whole_precision(low: Lowering, graphs: Sequence[Graph], found: Method) -> list[Statement]:
+    """Half types are refused where numbers are complex: there is no complex number of two of them."""
+    roots = [root for graph in graphs for root in graph.roots]
+    if low.reference is None or not any(current.type.dtype == "complex" for current in topological(roots)):
+        return []
+    halves = Expr("name", (), (f"{low.reference}.dtype in (torch.float16, torch.bfloat16)",), None, "bool")
+    message = f"{found.name} has complex numbers, which are made of float32 or float64, not of {{}}"
+    return [Raise(halves, "ValueError", message, (name(f"{low.reference}.dtype"),))]
 
 
 def annotation(found: Method, port: Port) -> tuple[str, str | None]:

@@ -19,9 +19,9 @@ MODULE_ATTRIBUTES = frozenset({
 })
 """What an nn.Module, or a class that we emit, already has under this name (a test compares with torch)."""
 
-_USED = frozenset({"self", "torch", "nn", "F", "math", "Tensor", "float", "int", "max", "min", "abs", "round", "device", "dtype",
-                   "super", "range", "ValueError", "TypeError", "IndexError", "ctx", "True", "False", "None", "annotations",
-                   "generator"})
+_USED = frozenset({"self", "torch", "nn", "F", "math", "Tensor", "float", "int", "complex", "max", "min", "abs", "round",
+                   "device", "dtype", "super", "range", "ValueError", "TypeError", "IndexError", "ctx", "True", "False", "None",
+                   "annotations", "generator"})
 
 
 def python_name(text: str) -> str:

@@ -10,15 +10,18 @@ from archc.checker.types import LEADING, Axis
 from archc.codegen.torch import layout
 from archc.codegen.torch.affine import same
 from archc.codegen.torch.form import Dims, Expr
+from archc.codegen.torch.layout import literal
 from archc.codegen.torch.lower import Lowering, NeedsFlat
 from archc.codegen.torch.spans import pad_to, span
 from archc.ir.graph import Library, Node
-from archc.ir.library import Cat, Convolution, Pool, Transposed, Window
+from archc.ir.library import Cat, Convolution, Pool, Stack, Transposed, Window
 
 
 def contract(low: Lowering, current: Node) -> Expr:
     """sum over the axes that the result lacks of the product of two operands: linear, matmul or einsum."""
     first, second = (layout.squeeze(low.value(arg)) for arg in current.args[:2])
+    if current.type.dtype == "complex":
+        first, second = low.as_complex(first), low.as_complex(second)
     bias = layout.squeeze(low.value(current.args[2])) if len(current.args) > 2 else None
     if low.native and any(axis.name == LEADING for axis in (first.axes & second.axes) - current.axes):
         raise NeedsFlat
@@ -73,14 +76,14 @@ def _linear(low: Lowering, x: Expr, w: Expr, over: frozenset[Axis], bias: Expr |
         if transposed:
             w = layout.permute(w, (out, whole))
         bias, _ = _joined(layout.permute(bias, columns), columns, out)
-        product = Expr("linear", (x, w, bias), (), dims, "float")
+        product = Expr("linear", (x, w, bias), (), dims, x.dtype)
     elif not columns or not rows or transposed:
         right = w if transposed or not columns else layout.permute(w, (whole, out))
         if not rows and not columns:
-            return Expr("function", (x, right), ("torch.dot",), (), "float")
-        product = Expr("matmul", (x, right), (), dims, "float")
+            return Expr("function", (x, right), ("torch.dot",), (), x.dtype)
+        product = Expr("matmul", (x, right), (), dims, x.dtype)
     else:
-        product = Expr("linear", (x, w), (), dims, "float")
+        product = Expr("linear", (x, w), (), dims, x.dtype)
     return _parted(low, product, out, columns)
 
 
@@ -118,7 +121,7 @@ def _batched(low: Lowering, x: Expr, y: Expr, over: frozenset[Axis], batch: froz
     x = x if rows else layout.insert(x, (*outer, None, whole))
     y = y if columns else layout.insert(y, (*outer, whole, None))
     dims: Dims = (*outer, row if rows else None, column if columns else None)
-    done = layout.squeeze(Expr("matmul", (x, y), (), dims, "float"))
+    done = layout.squeeze(Expr("matmul", (x, y), (), dims, x.dtype))
     return _parted(low, _parted(low, done, row, rows), column, columns)
 
 
@@ -144,7 +147,7 @@ def _einsum(low: Lowering, current: Node, x: Expr, y: Expr, over: frozenset[Axis
         return "".join(letters[dim] for dim in dims if dim is not None)
 
     equation = f'"{spell(x.dims or ())},{spell(y.dims or ())}->{spell(order)}"'
-    return Expr("einsum", (x, y), (equation,), tuple(order), "float")
+    return Expr("einsum", (x, y), (equation,), tuple(order), x.dtype)
 
 
 # ------------------------------------------------------------------------------------------------ convolutions
@@ -349,6 +352,21 @@ def pool(low: Lowering, current: Node) -> Expr:
     return done
 
 
+def stack(low: Lowering, current: Node) -> Expr:
+    """torch.stack along a new last axis; parts that lack other axes are expanded."""
+    library = current.attrs
+    assert isinstance(library, Library)
+    assert isinstance(library.options, Stack)
+    axis = library.options.axis
+    parts = [layout.squeeze(low.as_tensor(low.value(arg))) for arg in current.args]
+    parts = [low.as_complex(part) for part in parts] if current.type.dtype == "complex" else parts
+    order = layout.merge([[dim for dim in part.dims or () if dim is not None] for part in parts], low.wish.get(current, ()))
+    order = tuple(sorted(order, key=lambda a: a.name != LEADING))
+    lead = low.lead_shape() if low.native and order and order[0].name == LEADING else None
+    whole = Expr("tuple", tuple(layout.expand(part, order, low.size, lead) for part in parts))
+    return Expr("function", (whole, literal(-1)), ("torch.stack",), (*order, axis), current.type.dtype)
+
+
 def cat(low: Lowering, current: Node) -> Expr:
     """torch.cat along one axis; parts that lack other axes are expanded."""
     library = current.attrs
@@ -358,6 +376,7 @@ def cat(low: Lowering, current: Node) -> Expr:
     if low.native and axis.name == LEADING:
         raise NeedsFlat
     parts = [layout.squeeze(low.as_tensor(low.value(arg))) for arg in current.args]
+    parts = [low.as_complex(part) for part in parts] if current.type.dtype == "complex" else parts
     renamed = [[axis if dim == source else dim for dim in part.dims or () if dim is not None]
                for part, source in zip(parts, sources, strict=True)]
     order = layout.merge(renamed, low.wish.get(current, ()))

@@ -23,6 +23,9 @@ def read(low: Lowering, current: Node) -> Expr:
     x = layout.squeeze(low.value(current.args[0]))
     found = indices(current)
     fill = low.value(current.args[-1]) if any(index.border == "fill" for index in found) else literal(0.0)
+    if fill.dtype == "complex" and fill.is_host:
+        # torch pads with floats alone.
+        fill = fill.args[0] if fill.op == "complex" and fill.args[1] == literal(0.0) else low.as_tensor(fill)
     if low.native and any(axis.name == LEADING for index in found for axis in index.axes):
         raise NeedsFlat
     renames = _renames(found)
@@ -357,8 +360,7 @@ def accumulate(low: Lowering, current: Node) -> Expr:
     sizes += [low.size(axis.size) for axis in rest]
     targets = tuple(index.axes[0] for index in found)
     dims: Dims = (*shared, *targets, *rest)
-    dtype = low.dtype_text if v.dtype == "float" else "torch.long"
-    zeros = Expr("zeros", tuple(sizes), (dtype, low.device_text), dims, v.dtype)
+    zeros = Expr("zeros", tuple(sizes), (low.dtype_of(v.dtype), low.device_text), dims, v.dtype)
     done = Expr("index_put", (zeros, v, Expr("tuple", tuple(tensors))), (), dims, v.dtype)
     for index in found:
         if index.border == "fill":

@@ -5,6 +5,7 @@
     sum[c, p](w[o, c, p] * x[h = a*h + b*p + c])     a convolution
     mean[p](x[h = a*h + p])                          pooling
     where(z < |a|, p[a = z edge], q[b = z - |a| edge])   one after the other
+    where(z < 1, p, q)  for an axis z of size 2          one beside the other
 
 Only shapes of computation are looked at. The results are `library` nodes whose bodies say what they mean, so that the evaluator
 checks this pass like any other.
@@ -15,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from archc.checker.types import Axis
-from archc.codegen.torch.windows import concatenation, convolution, pooling, transposed
+from archc.codegen.torch.windows import concatenation, convolution, pooling, stack, transposed
 from archc.ir import build
 from archc.ir.graph import Graph, Library, Node, carry, node, topological, users
 from archc.ir.library import Convolution, Options, Transposed
+from archc.ops.table import SMOOTH
 from archc.passes.base import Keeps, Pass
 
 
@@ -46,13 +48,13 @@ def _recognised(current: Node, uses: dict[Node, int]) -> Node | None:
         return _with_bias(current, uses)
     if current.op in ("sum", "mean", "max", "min") and (found := pooling(current)):
         return found
-    if current.op == "sum" and current.type.dtype == "float":
+    if current.op == "sum" and current.type.dtype in SMOOTH:
         return _sum(current, uses)
     if current.op == "mean" and isinstance(current.attrs, frozenset):
         total = _sum(build.reduce("sum", current.args[0], current.attrs), uses)
         return total and build.apply("div", total, build.count_of(current.attrs))
     if current.op == "where":
-        return concatenation(current)
+        return concatenation(current) or stack(current)
     return None
 
 
@@ -72,7 +74,7 @@ def _with_bias(current: Node, uses: dict[Node, int]) -> Node | None:
             fits = bias.axes == frozenset(spec.groups) | frozenset(spec.filters)
         else:
             continue
-        if fits and bias.type.dtype == "float":
+        if fits and bias.type.dtype == product.type.dtype:
             hole = node("input", (), "2", bias.type)
             return library(found.kind, (*product.args, bias), build.apply("add", found.body, hole), found.options)
     return None
@@ -230,10 +232,11 @@ def _two(first: Node, second: Node, over: frozenset[Axis]) -> Node:
     both = over & first.axes & second.axes
     if not both:
         return build.apply("mul", first, second)
-    for read, weight in ((first, second), (second, first)):
+    floats = {first.type.dtype, second.type.dtype} == {"float"}
+    for read, weight in ((first, second), (second, first)) if floats else ():
         if found := convolution(read, weight, both) or transposed(read, weight, both):
             return found
-    if first.axes == second.axes or first.type.dtype != "float" or second.type.dtype != "float":
+    if first.axes == second.axes or not {first.type.dtype, second.type.dtype} <= SMOOTH:
         return build.reduce("sum", build.apply("mul", first, second), both)
     return library("contract", (first, second), build.reduce("sum", build.apply("mul", *holes(first, second)), both))
 

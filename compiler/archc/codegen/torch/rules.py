@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archc.codegen.torch import calls, elementwise, matrices, products, reads, reductions, scans
+from archc.codegen.torch import calls, elementwise, matrices, products, reads, reductions, scans, transforms
 from archc.codegen.torch.lower import Rule
 from archc.ir.graph import Library, Node
 from archc.ops.table import OPS
@@ -18,7 +18,12 @@ RULES: dict[str, Rule] = {
     "ipow": elementwise.whole_power,
     "maximum": elementwise.extremum,
     "minimum": elementwise.extremum,
+    "atan2": elementwise.extremum,
     "to_float": elementwise.to_float,
+    "complex": elementwise.put_together,
+    "real": elementwise.part,
+    "imag": elementwise.part,
+    "conj": elementwise.part,
     "read": reads.read,
     "accumulate": reads.accumulate,
     "random": calls.random,
@@ -34,6 +39,7 @@ LIBRARY: dict[str, Rule] = {
     "transposed": products.transposed,
     "pool": products.pool,
     "cat": products.cat,
+    "stack": products.stack,
     "softmax": reductions.normalise,
     "logsumexp": reductions.reduce,
     "standardise": reductions.standardise,
@@ -45,6 +51,7 @@ FORMS: dict[str, Rule] = {
     "reduce": reductions.reduce,
     "normalise": reductions.normalise,
     "matrix": matrices.matrix,
+    "transform": transforms.fourier,
 }
 
 

@@ -158,6 +158,5 @@ def _stacked(low: Lowering, current: Node, loop: Scan, k: int, text: str, elemen
     dims = tuple(dim for dim in whole if dim is not None)
     shape = [Expr("star", (low.lead_shape(),)) if dim.name == LEADING and low.native else low.size(dim.size)
              for dim in dims if dim is not None]
-    dtype = {"float": low.dtype_text, "int": "torch.long", "bool": "torch.bool"}.get(element.dtype, "torch.complex64")
-    empty = Expr("zeros", tuple(shape), (dtype, low.device_text), dims, element.dtype)
+    empty = Expr("zeros", tuple(shape), (low.dtype_of(element.dtype), low.device_text), dims, element.dtype)
     return low.bind(Expr("select", (layout.name(text), stacked, empty), (), dims, element.dtype), text.removesuffix("_steps"))

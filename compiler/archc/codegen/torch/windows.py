@@ -8,7 +8,7 @@ from archc.checker.types import Axis
 from archc.codegen.torch.affine import affine, same
 from archc.ir import build
 from archc.ir.graph import Library, Node, Read, node
-from archc.ir.library import Cat, Convolution, Pool, Spread, Transposed, Window
+from archc.ir.library import Cat, Convolution, Pool, Spread, Stack, Transposed, Window
 
 
 def _windows(read: Node, kernels: frozenset[Axis]) -> tuple[Window, ...] | None:
@@ -183,6 +183,17 @@ def concatenation(current: Node) -> Node | None:
         return None
     return node("library", tuple(source for source, _ in parts),
                 Library("cat", _rebuilt(current, holes, axis), Cat(axis, tuple(a for _, a in parts))), current.type)
+
+
+def stack(current: Node) -> Node | None:
+    """where(z < 1, p, q) along an axis z of size 2 that neither has."""
+    condition, first, second = current.args
+    found = _split(condition)
+    if found is None or found[1].constant != 1 or found[0].size.constant != 2 or found[0] in first.axes | second.axes:
+        return None
+    holes = (node("input", (), str(i), arg.type) for i, arg in enumerate((first, second)))
+    body = build.apply("where", condition, *holes)
+    return node("library", (first, second), Library("stack", body, Stack(found[0])), current.type)
 
 
 def _split(condition: Node) -> tuple[Axis, Size] | None:

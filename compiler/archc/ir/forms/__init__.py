@@ -7,6 +7,7 @@ from archc.ir.forms.base import Form
 from archc.ir.forms.call import CALL_FORM, ITEM_FORM
 from archc.ir.forms.elementwise import ELEMENTWISE_FORM
 from archc.ir.forms.expand import EXPAND_FORM
+from archc.ir.forms.fourier import FOURIER_FORM
 from archc.ir.forms.leaves import CONST_FORM, INPUT_FORM, IOTA_FORM, SIZE_FORM, TABLE_FORM
 from archc.ir.forms.library import LIBRARY_FORM
 from archc.ir.forms.matrix import MATRIX_FORM
@@ -29,4 +30,5 @@ def form_of(node: Node) -> Form | None:
     row = OPS.get(node.op)
     if row is None:
         return FORMS.get(node.op)
-    return {"elementwise": ELEMENTWISE_FORM, "matrix": MATRIX_FORM}.get(row.form, REDUCE_FORM)
+    by_row = {"elementwise": ELEMENTWISE_FORM, "matrix": MATRIX_FORM, "transform": FOURIER_FORM}
+    return by_row.get(row.form, REDUCE_FORM)

@@ -7,18 +7,16 @@ from archc.ir.graph import Node
 from archc.ir.values import Run, Value
 from archc.ops.table import OPS
 
-_ALLOWED = {"f": ("float", "complex"), "i": ("int",), "b": ("bool",), "n": ("float", "int", "complex"),
-            "a": ("float", "int", "bool", "complex")}
-
 
 def verify(node: Node) -> None:
     row = OPS[node.op]
     demand(node.attrs is None, f"{node.op} has no attributes")
     demand(len(node.args) == row.arity, f"{node.op} has {row.arity} operands, not {len(node.args)}")
     dtypes = tuple(arg.type.dtype for arg in node.args)
-    for dtype, letter in zip(dtypes, row.dtypes, strict=False):
-        demand(dtype in _ALLOWED[letter], f"{node.op} takes no {dtype} there")
-    same = {dtype for dtype, letter in zip(dtypes, row.dtypes, strict=False) if letter in "na"}
+    for place, dtype in enumerate(dtypes):
+        demand(row.accepts(place, dtype), f"{node.op} takes no {dtype} there")
+    same = {dtype for dtype, letter in zip(dtypes, row.dtypes, strict=False) if letter in "naz"}
+    same -= {"complex"} if "float" in same else set()
     demand(len(same) <= 1, f"{node.op} has operands of several types: {', '.join(sorted(same))}")
     demand(node.type.dtype == row.result(dtypes), f"{node.op} gives {row.result(dtypes)} here, not {node.type.dtype}")
     axes = frozenset().union(*(arg.axes for arg in node.args))

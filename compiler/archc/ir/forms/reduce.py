@@ -7,8 +7,6 @@ from archc.ir.graph import Node
 from archc.ir.values import Run, Value
 from archc.ops.table import OPS
 
-_ALLOWED = {"f": ("float", "complex"), "n": ("float", "int", "complex"), "b": ("bool",)}
-
 
 def verify(node: Node) -> None:
     row = OPS[node.op]
@@ -18,7 +16,7 @@ def verify(node: Node) -> None:
     x = node.args[0]
     demand(node.attrs <= x.axes, f"{node.op} goes over axes that its operand lacks")
     demand(not row.one_axis or len(node.attrs) == 1, f"{node.op} goes along one axis")
-    demand(x.type.dtype in _ALLOWED[row.dtypes[0]], f"{node.op} takes no {x.type.dtype}")
+    demand(row.accepts(0, x.type.dtype), f"{node.op} takes no {x.type.dtype}")
     wanted = row.result((x.type.dtype,))
     demand(node.type.dtype == wanted, f"{node.op} gives {wanted} here, not {node.type.dtype}")
     axes = x.axes - node.attrs if row.form == "reduce" else x.axes

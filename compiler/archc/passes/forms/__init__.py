@@ -11,10 +11,12 @@ derivative: fresh axes and facts about factors. What has several results has ins
 from __future__ import annotations
 
 from archc.ops.table import OPS
-from archc.passes.forms import accumulate, call, elementwise, expand, matrix, random, read, reduce, scan
+from archc.passes.forms import accumulate, call, elementwise, expand, fourier, matrix, random, read, reduce, scan
 from archc.passes.forms.common import Form, Several
 
-_BY_ROW: dict[str, Form] = {"elementwise": elementwise, "reduce": reduce, "normalise": reduce, "matrix": matrix}
+_BY_ROW: dict[str, Form] = {
+    "elementwise": elementwise, "reduce": reduce, "normalise": reduce, "matrix": matrix, "transform": fourier,
+}
 _BY_OP: dict[str, Form] = {
     "read": read, "accumulate": accumulate, "expand": expand, "random": random, "call": call, "item": call,
     call.TANGENT: call, "scan": scan,

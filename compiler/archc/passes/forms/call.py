@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from archc.diagnostics.codes import NO_DERIVATIVE
 from archc.diagnostics.model import Problem, UserError
 from archc.ir import build
-from archc.ir.graph import Call, Graph, Node, node, topological
+from archc.ir.graph import Call, Graph, Node, Port, node, topological
 from archc.passes.cotangent import Cotangent
 from archc.passes.forms.common import ZERO, NotLinear, Parts, Run
 
@@ -34,8 +34,13 @@ def tangent(current: Node, tangents: Sequence[Node | None], run: Run) -> Node | 
                 "why": f"its grad(...) says nothing of '{name}': give its derivative there, or `{name}: none` if it has none"})])
     if all(given[name][1] is None for name in call.wrt):
         return None
-    moving = (build.expand(given[name][1] or ZERO, given[name][0].type.axes) for name in call.wrt)
+    moving = (_whole(given[name][1], given[name][0]) for name in call.wrt)
     return node(TANGENT, (*current.args, *moving), call)
+
+
+def _whole(value: Node | None, port: Port) -> Node:
+    """A tangent or cotangent, None being zero, as a value of the type of what it belongs to."""
+    return build.expand(build.converted(value or ZERO, port.type.dtype), port.type.axes)
 
 
 def transpose(current: Node, linear: Callable[[Node], bool], ct: Cotangent, run: Run) -> Parts:
@@ -47,9 +52,7 @@ def pulled(current: Node, linear: Callable[[Node], bool], cts: Mapping[int, Cota
     """The transpose of a call's tangent: the author's vjp, of the call's inputs and the cotangents of its results."""
     call: Call = current.attrs  # type: ignore[assignment]
     count = len(call.body.inputs)
-    results = [
-        build.expand(cts[i].value if i in cts else ZERO, port.type.axes) for i, port in enumerate(call.vjp.inputs[count:])
-    ]
+    results = [_whole(cts[i].value if i in cts else None, port) for i, port in enumerate(call.vjp.inputs[count:])]
     pulls = inline(call.vjp, (*current.args[:count], *results))
     for moved, pull in zip(current.args[count:], pulls, strict=True):
         if linear(moved):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from archc.ir import build
 from archc.ir.graph import Node
-from archc.ir.meaning import derivative
-from archc.passes.cotangent import Cotangent, scale, select, sum_over, times
+from archc.ir.meaning import derivative, jvp
+from archc.ops.table import OPS
+from archc.passes.cotangent import Cotangent, conjugate, scale, select, sum_over, times
 from archc.passes.forms.common import ZERO, NotLinear, Parts, Run, plus
 
 
@@ -17,6 +19,10 @@ def tangent(node: Node, tangents: Sequence[Node | None], run: Run) -> Node | Non
         if then is other:
             return then
         return build.apply("where", node.args[0], then or ZERO, other or ZERO)
+    if node.op == "complex":
+        return build.apply("complex", tangents[0] or ZERO, tangents[1] or ZERO) if tangents[1] else tangents[0]
+    if node.op in REAL_LINEAR:
+        return build.apply(node.op, *(moved for moved in tangents if moved is not None))
     return plus(_term(node, place, moved) for place, moved in enumerate(tangents) if moved is not None)
 
 
@@ -25,6 +31,8 @@ def _term(node: Node, place: int, moved: Node) -> Node | None:
         return times(moved, node.args[1 - place])
     if node.op == "div" and place == 0:
         return build.apply("div", moved, node.args[1])
+    if OPS[node.op].jvp is not None and node.args[place].type.dtype == "complex":
+        return jvp(node, moved)
     partial = derivative(node, place)
     return None if partial is None else times(moved, partial)
 
@@ -41,17 +49,28 @@ def transpose(node: Node, linear: Callable[[Node], bool], ct: Cotangent, run: Ru
         yield x, _minus(ct)
     elif node.op in ("to_float", "positive") and x.type.dtype == "float":
         yield x, ct
+    elif node.op == "complex":
+        for part, arg in zip(("real", "imag"), node.args, strict=True):
+            if linear(arg):
+                yield arg, sum_over(replace(ct, raw=build.apply(part, ct.raw)), node.axes - arg.axes)
+    elif node.op in REAL_LINEAR:
+        back = {"real": ct.raw, "conj": build.apply("conj", ct.raw)}
+        yield x, replace(ct, raw=back[node.op] if node.op in back else build.apply("complex", ZERO, ct.raw))
     elif node.op == "mul" and linear(x) != linear(node.args[1]):
         arg, factor = node.args if linear(x) else node.args[::-1]
-        yield arg, _scaled(ct, factor, node, arg, run)
+        yield arg, _scaled(ct, conjugate(factor), node, arg, run)
     elif node.op == "div" and not linear(node.args[1]):
-        yield x, _scaled(ct, build.apply("div", build.const(1.0), node.args[1]), node, x, run)
+        yield x, _scaled(ct, build.apply("div", build.const(1.0), conjugate(node.args[1])), node, x, run)
     elif node.op == "where" and not linear(x):
         for place, arg in enumerate(node.args[1:]):
             if linear(arg):
                 yield arg, sum_over(select(ct, x, holds=place == 0), node.axes - arg.axes)
     else:
         raise NotLinear(node)
+
+
+REAL_LINEAR = ("real", "imag", "conj")
+"""Operations that are their own derivative, and linear over the reals alone."""
 
 
 def _minus(ct: Cotangent) -> Cotangent:
