@@ -372,3 +372,33 @@ def test_a_transform_has_no_step() -> None:
         y, held = stepped.step(x[:, t], held)
         found.append(y)
     close(torch.stack(found, 1), stepped(x), 1e-5)
+
+
+def test_kernels_in_cpp_leave_complex_numbers_to_torch(tmp_path: Path) -> None:
+    """What is float before and after is still one kernel, and the values are the same."""
+    text = """layer Smooth(c: axis, eps: float = 1e-5) {
+        param w[c]: complex = complex(1, normal(1))
+        param gamma[c] = 1
+        forward(x[n, t, c]) -> [n, t, c] {
+            axis f = |t| // 2 + 1
+            y = x / sqrt(mean[c](x * x) + eps) * gamma
+            z = irfft[f = t](rfft[t = f](y) * w)
+            return z * sigmoid(z) + real(exp(complex(y, z)))
+        }
+    }"""
+    (tmp_path / "smooth.arch").write_text(text)
+    archc.compile(tmp_path / "smooth.arch", tmp_path / "cpp", targets=["torch", "cpp"])
+    assert "complex" not in (tmp_path / "cpp" / "kernels.cpp").read_text()
+    title = f"{tmp_path.name}_cpp"
+    spec = importlib.util.spec_from_file_location(title, tmp_path / "cpp" / "__init__.py",
+                                                  submodule_search_locations=[str(tmp_path / "cpp")])
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[title] = module
+    spec.loader.exec_module(module)
+    fused, plain = module.Smooth(c=3, dtype=torch.float64), layer(text, "Smooth")(c=3, dtype=torch.float64)
+    fused.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
+    for mine, theirs in zip(*([y, *torch.autograd.grad(y.sum(), [x, *m.parameters()])]
+                              for m in (fused, plain) for y in [m(x)]), strict=True):
+        close(mine, theirs, 1e-12)
