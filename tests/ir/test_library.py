@@ -27,6 +27,9 @@ MORE = """layer L() {
         axis j = 2
         return p + mean[j](x[h = 2 * u + j]) + logsumexp[c](x)[h = 0]
     }
+}
+layer M() {
+    forward(x[n, c], y[n]) -> [n, c, pair = 2] { return where(pair < 1, x, y) }
 }"""
 
 CONVOLUTION = """\
