@@ -1,4 +1,10 @@
-"""Derivatives of whole graphs as graphs. Each applies to its own result, which gives every higher order."""
+"""Derivatives of whole graphs as graphs. Each applies to its own result, which gives every higher order.
+
+The derivative of a loop is a loop. Forwards, its states are the tangents that move; backwards it runs the other way, the
+cotangents of what was yielded enter step by step, and those of constants are summed in states. Both read what the states were
+at the start of each step, which the first loop yields beside the rest, and compute anew what else a step needs, with the same
+draws.
+"""
 
 from __future__ import annotations
 
