@@ -210,6 +210,27 @@ def test_states_of_other_types() -> None:
     assert_gradients(mixed, plain, {"x": normal(3, 5), "table": normal(3), "token": np.array([1, 2, 0, 4, 1])})
 
 
+def test_a_complex_state() -> None:
+    """A diagonal recurrence with decay and rotation, as linear recurrent units have it."""
+    rotating = layer("x[n, t], nu[c], theta[c], b[c]) -> (y[n, t])", """
+        a = exp(complex(-exp(nu), theta))
+        scan t {
+            state h[n, c] = complex(0, 0)
+            h = a * h + b * x
+            yield y = sum[c](real(h) * real(h) + imag(h) * real(b * h))
+        }""")
+
+    def plain(x: Tensor, nu: Tensor, theta: Tensor, b: Tensor) -> Tensor:
+        a = torch.exp(torch.complex(-torch.exp(nu), theta))
+        h, ys = torch.zeros(x.shape[0], b.shape[0], dtype=a.dtype), []
+        for t in range(x.shape[1]):
+            h = a * h + b * x[:, t, None]
+            ys.append((h.real * h.real + h.imag * (b * h).real).sum(1))
+        return torch.stack(ys, 1)
+
+    assert_gradients(rotating, plain, {"x": normal(2, 3), "nu": normal(2), "theta": normal(2), "b": normal(2)})
+
+
 def test_an_unused_yield() -> None:
     unused = layer("x[n, t]) -> [n]", """
         scan t {
