@@ -58,6 +58,18 @@ def test_a_rational_that_starts_as_the_identity_can_leave_it() -> None:
     torch.testing.assert_close(layer.under.grad, expected, rtol=0, atol=1e-13)
 
 
+def test_nothing_is_drawn_for_a_dropout_of_nothing() -> None:
+    """In training too: the generator stays where it is."""
+    layer, x = std("kan").GRKANMLP(8).train(), torch.randn(3, 8)
+    before = torch.get_rng_state()
+    layer(x)
+    assert torch.equal(torch.get_rng_state(), before)
+    some = std("kan").GRKANMLP(8, drop=0.5)
+    some.load_state_dict(layer.state_dict())
+    some(x)
+    assert not torch.equal(torch.get_rng_state(), before)
+
+
 def test_first_values_of_the_other_bases() -> None:
     torch.manual_seed(0)
     rbf = std("kan").RBFKAN(64, 64)

@@ -42,10 +42,12 @@ def hoist(node: Node, shared: Container[Node] = ()) -> Node | None:
 
 
 def _groups(whole: Product, over: frozenset[Axis]) -> list[tuple[frozenset[Axis], list[tuple[Node, bool]]]]:
-    """Factors joined by the summed axes that they share, each group in the order written; those that have none come first."""
+    """Factors joined by the summed axes that they share, each group in the order written; those that have none come first.
+    The probability that a draw is divided by stays with the draw: together they are a dropout."""
     groups: list[tuple[frozenset[Axis], list[int]]] = []
-    for place, (factor, _) in enumerate(whole.factors):
-        axes, members = factor.axes & over, [place]
+    drawn = {factor.args[0]: factor.axes for factor, _ in whole.factors if factor.op == "random" and factor.args}
+    for place, (factor, below) in enumerate(whole.factors):
+        axes, members = (drawn.get(factor, factor.axes) if below else factor.axes) & over, [place]
         kept = []
         for group in groups:
             if (group[0] & axes) or not (group[0] or axes):
