@@ -47,6 +47,15 @@ def test_a_rational_starts_as_the_activation_that_it_names(start: str, activatio
     assert (layer(x) - activation(x)).abs().max() <= error + 1e-6 * (error > 0)
 
 
+@pytest.mark.parametrize(("start", "gain"), [("identity", 1.0), ("swish", 2.8108), ("gelu_old", 2.3516)])
+def test_gains_of_rationals(start: str, gain: float) -> None:
+    """1 / E[F(z)^2] for standard normal z, by quadrature; the authors' constants, 2.81782 and 2.35679, are estimates of it."""
+    z = torch.linspace(-12, 12, 24_001, dtype=torch.float64)
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    y = std("kan", start=start).GroupRational(c=8).double()(z[:, None].expand(-1, 8))[:, 0]
+    assert 1 / torch.trapezoid(y.square() * density, z).item() == pytest.approx(gain, abs=1e-4)
+
+
 def test_a_rational_that_starts_as_the_identity_can_leave_it() -> None:
     """The derivative of |b| at 0 is 1, as in the authors' kernels, also through x = 0."""
     layer = std("kan", start="identity").GroupRational(c=8).double()
