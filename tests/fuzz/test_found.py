@@ -20,6 +20,8 @@ from tests.checker.programs import codes, graph, load
     ("layer L(c: axis) { param a[n] = given\n param w[n] = 1\n forward(x[n, c]) -> [n, c] { return x * w + a } }", "open-param"),
     ("layer L(o: axis, o: axis) { param w[o] = 1\n forward(x[n]) -> [n, o] { return w * x } }", "declared-twice"),
     ("layer L(o: axis, o: int) { param w[o] = 1\n forward(x[n]) -> [n, o] { return w * x } }", "declared-twice"),
+    ("layer L() { buffer b[]: int = 0\n forward(x[n]) -> [n] { update b = 0.5\n return x } }", "result-dtype"),
+    ("layer L() { buffer b[]: bool = true\n forward(x[n]) -> [n] { update b = 1\n return x } }", "result-dtype"),
     ("fn f(o: axis, o: axis, x[n]) -> [n] { return x }", "declared-twice"),
 ])
 def test_what_was_let_through(text: str, code: str) -> None:
@@ -31,6 +33,11 @@ def test_a_param_may_take_its_size_from_one_that_its_start_reads() -> None:
     program, problems = load(text)
     assert program is not None and codes(text) == [], problems.found
     assert api.emitted(api.open_text(text, "given.arch"), None, {})
+
+
+def test_an_int_is_stored_in_a_buffer_of_floats() -> None:
+    found = graph("layer L() { buffer b[] = 1\n forward(x[n]) -> [n] { update b = 128\n return x * b } }")
+    assert [update.node.type.dtype for update in found.updates] == ["float"]
 
 
 @pytest.mark.parametrize("text", [
