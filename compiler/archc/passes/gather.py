@@ -13,6 +13,7 @@ from archc.checker.sizes import Size
 from archc.checker.types import Axis
 from archc.ir import build
 from archc.ir.graph import Accumulate, Graph, Node, rewrite
+from archc.ops.table import SMOOTH
 from archc.passes.base import Keeps, Pass, also_inside
 from archc.rules.integers import as_node, index_of, polynomial, split
 from archc.rules.structure import Places, places_of
@@ -22,7 +23,7 @@ ZERO = build.const(0.0)
 
 def gather(node: Node) -> Node | None:
     """One accumulate as a sum of reads, if all of its indices can be solved."""
-    if node.op != "accumulate" or node.type.dtype != "float":
+    if node.op != "accumulate" or node.type.dtype not in SMOOTH:
         return None
     attrs: Accumulate = node.attrs  # type: ignore[assignment]
     targets, v = places_of(node), node.args[0]
