@@ -96,7 +96,7 @@ def test_hover_has_the_type_of_any_expression(client: Client, tmp_path: Path) ->
         ("s <= t", 2, "s <= t: bool[t, s]"),
         ("gain[w = 0]", 0, "gain: float[(head d)=c, w]"),
         ("gain[w = 0]", 0, "|w| = 3"),
-        ("y = qkv", 0, "y: float[..., head, d, t]"),
+        ("y = qkv", 0, "y: float[..., t, head, d]"),
         ("|d|", 1, "axis d"),
         ("t, d], k", 0, "axis t"),
         ("seen(q", 0, "What a query sees of the keys."),
