@@ -32,7 +32,7 @@ def reduce(low: Lowering, current: Node) -> Expr:
     if not over:
         return x if op not in ("var", "std") else Expr("function", (x,), ("torch.zeros_like",), x.dims, x.dtype)
     if op == "prod":
-        return _product(x, over)
+        return _product(low, current, x, over)
     keep = _kept(low, current, over, x)
     dims: Dims = tuple(None if dim in over else dim for dim in x.dims) if keep else tuple(d for d in x.dims if d not in over)
     places = layout.positions(x, over)
@@ -62,13 +62,16 @@ def _kept(low: Lowering, current: Node, over: frozenset[Axis], x: Expr) -> bool:
     return False
 
 
-def _product(x: Expr, over: frozenset[Axis]) -> Expr:
-    """torch.prod takes one dimension at a time."""
+def _product(low: Lowering, current: Node, x: Expr, over: frozenset[Axis]) -> Expr:
+    """torch.prod takes one dimension at a time, and multiplies in the type it is given: float32 at least."""
+    rounds = x.dtype == "float" and not low.is_fixed(current)
+    wide = f", dtype=torch.promote_types({low.dtype_text}, torch.float32)" if rounds else ""
     for axis in sorted(over, key=lambda a: x.position(a), reverse=True):
         assert x.dims is not None
         rest = tuple(dim for dim in x.dims if dim != axis)
-        x = Expr("prod", (x,), (str(x.position(axis)), ""), rest, x.dtype)
-    return x
+        x = Expr("prod", (x,), (str(x.position(axis)), wide), rest, x.dtype)
+        wide = ""
+    return Expr("to_float", (x,), (low.dtype_text,), x.dims, "float") if rounds else x
 
 
 def normalise(low: Lowering, current: Node) -> Expr:

@@ -1,4 +1,7 @@
-"""Lowering of sequential loops: one Python loop over the elements, the states carried in variables, what is yielded stacked."""
+"""Lowering of sequential loops: one Python loop over the elements, the states carried in variables, what is yielded stacked.
+
+In a module of a half type the loop computes in float32: a state that is rounded at every step would stop growing.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,13 @@ def scan(low: Lowering, current: Node) -> Expr:
         raise NeedsFlat
     names = _wished(low, current, loop)
     last = loop.states + loop.sequences
-    sequences = [layout.squeeze(low.as_tensor(low.value(arg))) for arg in current.args[loop.states:last]]
+    wide = Wide(low, loop)
+    sequences = [wide(layout.squeeze(low.as_tensor(low.value(arg)))) for arg in current.args[loop.states:last]]
     elements = [tuple(d for d in x.dims or () if d != loop.axis) for x in sequences]
     ports = _as_they_lie(loop, [*elements, *(low.value(arg).dims or () for arg in current.args[last:])])
     inner = Lowering(prepared(replace(loop.body, inputs=ports)), low.scope, low.native)
     inner.home = low.home or low.reference
-    states = [_start(low, current.args[i], flat(ports[i].layout), names[i]) for i in range(loop.states)]
+    states = [_start(low, current.args[i], flat(ports[i].layout), names[i], wide) for i in range(loop.states)]
     for port, state in zip(ports, states, strict=False):
         inner.done[port.node] = state
     counter = low.scope.names.fresh(loop.axis.name) if loop.step else "_"
@@ -40,8 +44,10 @@ def scan(low: Lowering, current: Node) -> Expr:
             over[x] = Element(low.scope.names.fresh(names[i]), x, loop.axis, loop.reverse)
         inner.done[ports[i].node] = layout.name(over[x].target, elements[i - loop.states], x.dtype)
     for i in range(last, len(current.args)):
-        x = low.value(current.args[i])
+        x = wide(low.value(current.args[i]))
         inner.done[ports[i].node] = x if x.is_host or _is_view(x) else low.again(x, names[i])
+    if wide.dtype:
+        inner.home = str(next(state.params[0] for state in states if state.dtype == "float"))
     inner.lasting = {str(part.params[0]) for x in inner.done.values() for part in walk(x) if part.op == "name"}
     yields = [low.scope.names.fresh(f"{names[len(ports) + k]}_steps") for k in range(len(loop.body.outputs) - loop.states)]
     for text in yields:
@@ -53,7 +59,8 @@ def scan(low: Lowering, current: Node) -> Expr:
     sources = tuple(source for _, source in running)
     source = sources[0] if len(sources) == 1 else Expr("function", sources, ("zip",), None)
     low.block.append(For(tuple(target for target, _ in running), source, tuple(body)))
-    low.results[current] = [*states, *(_stacked(low, current, loop, k, text, made[k]) for k, text in enumerate(yields))]
+    stacked = [_stacked(low, current, loop, k, text, made[k], wide) for k, text in enumerate(yields)]
+    low.results[current] = [*(wide.back(state) for state in states), *stacked]
     return literal(0)
 
 
@@ -67,9 +74,38 @@ def _as_they_lie(loop: Scan, orders: list[Dims]) -> tuple[Port, ...]:
     return tuple(found)
 
 
+class Wide:
+    """Values in the type in which a loop computes: float32, or the module's where that holds more. `dtype` is the variable that
+    names it; "" in a loop without states of floats, and in one inside of another, where all is wide already."""
+
+    def __init__(self, low: Lowering, loop: Scan) -> None:
+        self.low, self.done, self.dtype = low, dict[Expr, Expr](), ""
+        if low.home is None and any(port.type.dtype == "float" for port in loop.body.inputs[:loop.states]):
+            wide = Expr("function", (layout.name(low.dtype_text), layout.name("torch.float32")), ("torch.promote_types",), None)
+            self.dtype = str(low.bind(wide, "wide").params[0])
+
+    def __call__(self, x: Expr) -> Expr:
+        """A value so, with the views of it that are taken: they stay outermost, where what reads them may undo them."""
+        if not self.dtype or x.is_host or x.dtype != "float":
+            return x
+        if x.op in VIEWS:
+            return replace(x, args=(self(x.args[0]), *x.args[1:]))
+        if x not in self.done:
+            name = str(x.params[0]).rsplit(".", 1)[-1] if x.op == "name" else "value"
+            self.done[x] = self.low.bind(Expr("to_float", (x,), (self.dtype,), x.dims, "float"), name)
+        return self.done[x]
+
+    def back(self, x: Expr) -> Expr:
+        """What the loop gives, in the module's type."""
+        return Expr("to_float", (x,), (self.low.dtype_text,), x.dims, "float") if self.dtype and x.dtype == "float" else x
+
+
+VIEWS = frozenset({"flatten", "unflatten", "unsqueeze", "view", "transpose", "matrix_transpose", "permute", "squeeze"})
+
+
 def _is_view(x: Expr) -> bool:
     """A view of a variable is written where it is read: what reads it may undo it, and what is left is taken before the loop."""
-    while x.op in ("flatten", "unflatten", "unsqueeze", "view", "transpose", "matrix_transpose", "permute", "squeeze"):
+    while x.op in VIEWS:
         x = x.args[0]
     return x.op == "name"
 
@@ -92,9 +128,11 @@ def _wished(low: Lowering, current: Node, loop: Scan) -> list[str]:
     return [*found, *(notes.get(output.node, "y") for output in loop.body.outputs[loop.states:])]
 
 
-def _start(low: Lowering, arg: Node, order: tuple[Axis, ...], wish: str) -> Expr:
+def _start(low: Lowering, arg: Node, order: tuple[Axis, ...], wish: str, wide: Wide) -> Expr:
     """A state's variable with its first value: every axis of the state, in the order in which the source declares them."""
     x = spread(low, low.value(arg), order)
+    made = bool(wide.dtype) and x.op == "full" and x.dtype == "float"
+    x = replace(x, params=(wide.dtype, *x.params[1:])) if made else wide(x)
     target = low.scope.names.fresh(wish)
     low.block.append(Assign((target,), x))
     return layout.name(target, order, x.dtype)
@@ -139,7 +177,7 @@ def _body(inner: Lowering, states: list[Expr], yields: list[str]) -> list[Expr]:
     return made
 
 
-def _stacked(low: Lowering, current: Node, loop: Scan, k: int, text: str, element: Expr) -> Expr:
+def _stacked(low: Lowering, current: Node, loop: Scan, k: int, text: str, element: Expr, wide: Wide) -> Expr:
     """What was yielded as one tensor, empty where there was no step."""
     assert element.dims is not None
     axis = loop.axis
@@ -158,5 +196,7 @@ def _stacked(low: Lowering, current: Node, loop: Scan, k: int, text: str, elemen
     dims = tuple(dim for dim in whole if dim is not None)
     shape = [Expr("star", (low.lead_shape(),)) if dim.name == LEADING and low.native else low.size(dim.size)
              for dim in dims if dim is not None]
-    empty = Expr("zeros", tuple(shape), (low.dtype_of(element.dtype), low.device_text), dims, element.dtype)
-    return low.bind(Expr("select", (layout.name(text), stacked, empty), (), dims, element.dtype), text.removesuffix("_steps"))
+    dtype = wide.dtype if wide.dtype and element.dtype == "float" else low.dtype_of(element.dtype)
+    empty = Expr("zeros", tuple(shape), (dtype, low.device_text), dims, element.dtype)
+    made = Expr("select", (layout.name(text), stacked, empty), (), dims, element.dtype)
+    return low.bind(wide.back(made), text.removesuffix("_steps"))
