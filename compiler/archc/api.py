@@ -119,8 +119,8 @@ def package(program: Program, layers: Iterable[str], static: Mapping[str, object
 def load(source: str | Path, *, backend: Literal["auto", "torch", "cpp"] = "auto", **static: object) -> Namespace:
     """The layers of a file, or of a module of the library such as `"std.norm"`, as nn.Module classes:
 
-        KAN = archc.load("std.kan", order=2).KAN
-        layer = KAN(i=256, o=64)
+        Gate = archc.load("gate.arch", squeeze=8).Gate
+        layer = Gate(channels=64)
 
     The program is checked here; a layer is compiled when it is first asked for. `static` sets static choices, for those layers
     that have them. Classes pickle and deepcopy. Raises UserError or Limit with all that is wrong.
@@ -240,8 +240,8 @@ def check_static(program: Program, layers: Sequence[str], static: Mapping[str, o
 
 def simplified(package: Package) -> Package:
     """The package with the passes of inference run on every graph."""
-    from archc.passes.base import run
     from archc.pipelines import INFERENCE
+    from archc.watch import run
 
     done: dict[int, Graph] = {}
 

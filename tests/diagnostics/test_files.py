@@ -102,3 +102,10 @@ def test_a_package_that_cannot_be_written(tmp_path: Path) -> None:
     source.write_text("fn f(x) { return x }\n")
     assert code_of_compiling(source, tmp_path / "out") == "no-layer"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_variable_that_means_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.arch").write_text(LAYER)
+    monkeypatch.setenv("ARCHC_VERIFY", "yes")
+    assert code_of_compiling(tmp_path / "a.arch", tmp_path / "out") == "environment"
+    assert not (tmp_path / "out").exists()

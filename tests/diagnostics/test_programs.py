@@ -24,6 +24,7 @@ ELSEWHERE = {
     "out-unwritable": "test_files.py",
     "unknown-target": "test_files.py",
     "no-layer": "test_files.py",
+    "environment": "test_files.py",
 }
 """Kinds that no text of a program meets by itself, each with the file beside this one that meets them."""
 

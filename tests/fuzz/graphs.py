@@ -30,9 +30,9 @@ from archc.ir.graph import (
 )
 from archc.ir.numpy_spelling import ELEMENTWISE
 from archc.ops.table import OPS
+from archc.probe import random_inputs
 from archc.syntax.tree import Span
 from tests.fuzz import inner, loops
-from tests.fuzz.inputs import random_inputs
 from tests.fuzz.waves import needed, wave
 
 __all__ = ["Grower", "random_graph", "random_inputs"]

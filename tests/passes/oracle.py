@@ -13,7 +13,9 @@ from archc.ir.evaluate import evaluate
 from archc.ir.graph import Graph
 from archc.passes.gradient import gradient, jvp
 from archc.passes.linearise import differentiable, results
+from archc.probe import differ
 
+__all__ = ["check_gradient", "differ", "draw", "objective", "sizes_of", "slopes"]
 Arrays = dict[str, NDArray[np.float64]]
 
 
@@ -38,19 +40,6 @@ def draw(graph: Graph, rng: np.random.Generator, low: float = -2.0, high: float 
         else:
             found[port.name] = rng.integers(0, 2, shape).astype(bool if dtype == "bool" else np.int64)
     return found
-
-
-def differ(before: Graph, after: Graph, inputs: Arrays, tolerance: float = 1e-9) -> str | None:
-    """How two graphs differ on the same inputs, in a sentence."""
-    a, b = evaluate(before, inputs), evaluate(after, inputs)
-    for kind in ("outputs", "updates", "penalties"):
-        left, right = getattr(a, kind), getattr(b, kind)
-        if left.keys() != right.keys():
-            return f"other {kind}"
-        for name in left:
-            if not np.allclose(left[name], right[name], rtol=tolerance, atol=tolerance, equal_nan=True):
-                return f"{kind[:-1]} {name} is {right[name].ravel()[:4]} and was {left[name].ravel()[:4]}"
-    return None
 
 
 def objective(graph: Graph, inputs: Arrays, cotangents: Sequence[NDArray[np.float64]]) -> float:

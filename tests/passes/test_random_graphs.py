@@ -14,6 +14,7 @@ from archc.passes.base import run
 from archc.passes.gradient import GRADIENT, gradient, jvp
 from archc.passes.linearise import differentiable, results
 from archc.pipelines import FORWARD, PASSES, TRAINING
+from archc.probe import differ
 from tests.fuzz.graphs import random_graph, random_inputs
 from tests.passes.oracle import inner
 
@@ -28,19 +29,6 @@ def blocks() -> list[Any]:
 
 def graph_of(rng: random.Random, block: int, most: int, smooth: bool = False, loops: bool = False) -> Graph:
     return random_graph(rng, rng.randint(3 + (not smooth), most), smooth=smooth, loops=loops, waves=block >= WAVES[0])
-
-
-def differ(before: Graph, after: Graph, inputs: Any, numbers: Any) -> str | None:
-    a, b = evaluate(before, inputs, numbers), evaluate(after, inputs, numbers)
-    for kind in ("outputs", "updates", "penalties"):
-        left, right = getattr(a, kind), getattr(b, kind)
-        if left.keys() != right.keys():
-            return f"other {kind}"
-        for name in left:
-            scale = 1 + np.abs(left[name] * 1.0).max(initial=0)
-            if not np.allclose(left[name], right[name], rtol=1e-9, atol=1e-9 * scale, equal_nan=True):
-                return f"{name} is {right[name].ravel()[:4]} and was {left[name].ravel()[:4]}"
-    return None
 
 
 @pytest.mark.parametrize("block", blocks())

@@ -12,10 +12,10 @@ from archc.ir.graph import Graph
 from archc.passes.base import Pass
 
 EXAMPLES = """examples:
-  archc ir std.norm --layer RMSNorm
-  archc ir std.norm --layer RMSNorm --for training --after gradient
-  archc ir std.norm --layer RMSNorm --for training --diff
-  archc ir std.norm --layer RMSNorm --run simplify,hoist"""
+  archc ir norm.arch --layer Norm
+  archc ir norm.arch --layer Norm --for training --after gradient
+  archc ir norm.arch --layer Norm --for training --diff
+  archc ir norm.arch --layer Norm --run simplify,hoist"""
 
 MODES = ("inference", "training", "second-order", "forward", "step", "torch")
 
@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from archc import pipelines
     from archc.ir.text import write
-    from archc.passes import base
+    from archc.watch import run as watched
 
     if options.list:
         return _list()
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     passes = _chosen(options)
     graph = _graph(options)
     texts = [("the source", write(graph))]
-    result = base.run(graph, passes, after=lambda step: texts.append((step.done.name, write(step.after))))
+    result = watched(graph, passes, lambda step: texts.append((step.done.name, write(step.after))))
     if not options.diff:
         print(texts[-1][1], end="")
         print(*_held(result), sep="\n", end="")
