@@ -2,8 +2,8 @@
 
     import archc
 
-    KAN = archc.load("std.kan").KAN          # an nn.Module class
-    layer = KAN(i=256, o=64)
+    Gate = archc.load("gate.arch").Gate        # an nn.Module class
+    layer = Gate(channels=64)
 
 `check` says what is wrong with a program, `compile` writes a standalone package, `load` gives the layers as classes.
 """

@@ -10,7 +10,7 @@ from archc.cli.values import add_static, pairs
 EXAMPLES = """examples:
   archc compile kat.arch -o build/kat
   archc compile std.norm -o build/norm --target cpp
-  archc compile std.kan -o build/kan --layer KAN --set order=2
+  archc compile gate.arch -o build/gate --layer Gate --set squeeze=8
   archc compile std.spectral -o build/fno --pairs"""
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from archc.ir.module import Module
 
 EXAMPLES = """examples:
-  archc explain std.attention --layer SelfAttention
-  archc explain std.attention --layer SelfAttention --arg c=64 --size rows=8 t=128
-  archc explain std.vision --layer ResidualBlock --arg channels=16 --size n=32 h=28 w=28 --json
+  archc explain model.arch --layer Block
+  archc explain model.arch --layer Block --arg c=64 --size rows=8 t=128
+  archc explain model.arch --layer Stem --arg channels=16 --size n=32 h=28 w=28 --json
 
 Sizes that are not given stay symbols; `rows` is that of all leading dimensions together."""
 

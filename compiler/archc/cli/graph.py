@@ -10,9 +10,9 @@ from archc.cli.main import UsageError
 from archc.cli.values import add_static, layer_of, pairs
 
 EXAMPLES = """examples:
-  archc graph std.norm --layer RMSNorm -o rmsnorm.svg
-  archc graph std.vision --layer TransformerBlock -o block.svg --depth 2
-  archc graph std.kan --layer KAN -o kan.dot --dot"""
+  archc graph norm.arch --layer Norm -o norm.svg
+  archc graph model.arch --layer Block -o block.svg --depth 2
+  archc graph model.arch --layer Edge -o edge.dot --dot"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

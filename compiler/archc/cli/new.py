@@ -11,11 +11,11 @@ from archc.cli.main import InputError, UsageError
 from archc.resources import STARTERS, folder
 
 EXAMPLES = """examples:
-  archc new GatedMLP
+  archc new TinyBlock
   archc new models/pyramid.arch --kind model
   archc new soft_f1 --kind loss
 
-A name makes a file of that name in this folder: GatedMLP is the layer GatedMLP in gated_mlp.arch. No file is ever replaced."""
+A name makes a file of that name in this folder: TinyBlock is the layer TinyBlock in tiny_block.arch. No file is ever replaced."""
 
 FUNCTIONS = ("loss",)
 """Kinds whose declaration is a function: small letters."""

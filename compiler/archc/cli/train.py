@@ -15,7 +15,7 @@ from archc.cli.values import add_static, pairs
 
 EXAMPLES = """examples:
   archc train kan.arch --layer KANDigits --data digits
-  archc train std.linear --layer MLP --data prices.csv --target price --loss huber --lr 3e-3 --epochs 100
+  archc train net.arch --layer Net --data prices.csv --target price --loss huber --lr 3e-3 --epochs 100
   archc train --out runs/KANDigits-digits --resume"""
 
 UNSET: Any = argparse.SUPPRESS  # a flag that is not given is not in the namespace, so that Settings keeps its default

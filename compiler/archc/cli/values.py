@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def pairs(texts: Iterable[str], flag: str) -> dict[str, Any]:
-    """`["order=3", "norm=RMSNorm"]` as a dict: ints, floats, true and false; anything else is text. Raises UsageError."""
+    """`["order=3", "norm=MyNorm"]` as a dict: ints, floats, true and false; anything else is text. Raises UsageError."""
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -38,7 +38,7 @@ def value_of(text: str) -> bool | int | float | str | list[int]:
 
 def add_static(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--set", dest="static", action="append", default=[], metavar="NAME=VALUE",
-                        help="a static choice of the layer: --set order=3 --set norm=RMSNorm")
+                        help="a static choice of the layer: --set order=3 --set norm=MyNorm")
 
 
 def layer_of(program: Program, options: argparse.Namespace) -> str:

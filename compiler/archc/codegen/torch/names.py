@@ -34,7 +34,7 @@ def python_name(text: str) -> str:
 
 
 def snake_case(text: str) -> str:
-    """EvoNormS0 as evo_norm_s0."""
+    """TinyNorm as tiny_norm."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text).lower()
 
 

@@ -22,7 +22,7 @@ _BY_OP: dict[str, Form] = {
     call.TANGENT: call, "scan": scan,
 }
 SEVERAL: dict[str, Several] = {call.TANGENT: call, "scan": scan}
-"""Linear nodes with several results."""
+"""Nodes with several results that are linear in their operands."""
 
 
 def form_of(op: str) -> Form | None:
