@@ -174,3 +174,22 @@ def test_names_that_python_cpp_and_sql_reserve_are_names() -> None:
         text = f"layer Whole() {{\n    forward({word}[n]) -> [n] {{ return 2 * {word} }}\n}}\n"
         assert codes(text) == [], word
     assert unit("layer Whole() {\n    forward(lambda[n]) -> [n] { return lambda }\n}\n").methods[0].inputs[0].name == "lambda"
+
+
+def test_a_split_said_again_is_checked() -> None:
+    text = "layer A(e: axis) {{\n    axis e = (part=2 d)\n    forward(x[n, e]) -> [n, e] {{\n        axis e = (part={} d)\n"
+    text += "        return x * where(part == 0, 1, d)\n    }}\n}}\n"
+    assert codes(text.format(2)) == [] and codes(text.format(3)) == ["size-mismatch"]
+
+
+def test_a_number_is_the_index_of_a_static_list() -> None:
+    body = "fn f(x, static pre: ints = [1, 2]) {{ return x * pre[{}] }}"
+    assert codes(body.format(0)) == codes(body.format(1)) == [] and codes(body.format(2)) == ["index-outside"]
+    assert codes(body.format("1.5")) == codes(body.format("n")) != []
+    for read in ("x[0]", "sum[0](x)", "g[0](x)", "x[n, 1]"):
+        assert codes(f"fn g(y[n]) {{ return y }}\nfn f(x[n]) {{ return {read} }}") == ["index-without-axis"]
+
+
+def test_an_axis_that_only_inputs_have_is_no_axis_of_a_param() -> None:
+    text = "layer A({}) {{\n    param w[d] = 1\n    forward(x[n, d]) -> like x {{ return w * x }}\n}}\n"
+    assert codes(text.format("")) == ["open-param"] and codes(text.format("d: axis")) == []

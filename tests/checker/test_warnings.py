@@ -42,6 +42,8 @@ def test_an_outer_product_by_accident(text: str) -> None:
     layer("both = x * y\n        return both", result="[m, n, c]"),  # it is the result
     layer("d = x - y\n        return sum[c](d ^ 2)", result="[n, m]"),  # a distance
     layer("s = sum[c](x * y)\n        near = exp(n - m)\n        return sum[m](near * s * y)"),  # a sum has both axes
+    layer("both = x * y\n        return sum[m](both) + max[m](both)"),  # two read it: none can be moved before it
+    "fn f(a[n], b[m], c[n, k]) -> [n, z = |m| + |k|] {\n    axis z = m + k\n    return cat[z](a * b, c)\n}\n",
     layer("t = x - k\n        return sum[k](w * t)", signature="forward(x[n, c], w[o, k])", result="[n, c, o]"),
     "fn f(a[t], b[s]) { return a * b }\n",
     "fn f(q[..., t, d], k[..., s, d], v[..., s, e], start[..., d, e] = 0) -> (y[..., t, e]) {\n"

@@ -93,7 +93,7 @@ def test_expressions(text: str, tree: str) -> None:
     assert shown(parse_expression(text)) == tree
 
 
-@pytest.mark.parametrize("text", ["", "1 +", "a < b < c", "x[0]", "(", "1e999", "f(x", "a\nb", "x y"])
+@pytest.mark.parametrize("text", ["", "1 +", "a < b < c", "x[n + 1]", "(", "1e999", "f(x", "a\nb", "x y"])
 def test_what_is_no_expression_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="is not an expression"):
         parse_expression(text)

@@ -32,7 +32,8 @@ def coerce(entry: tree.Parameter, value: Value, span: Span, frame: Frame) -> Val
 
     def wrong(expected: str) -> Value:
         frame.fail(
-            codes.ARGUMENT_KIND, span, name=name, expected=expected, found=describe(value), also=[(entry.span, "declared here")]
+            codes.ARGUMENT_KIND, span, name=name, expected=expected, found=describe(value), way_out="",
+            also=[(entry.span, "declared here")]
         )
 
     if isinstance(value, Poison):
@@ -110,6 +111,7 @@ def _static(entry: tree.Parameter, value: Value, span: Span, frame: Frame) -> Va
             name=entry.name.name,
             expected=words[kind],
             found=describe(value),
+            way_out="",
             also=[(entry.span, "declared here")],
         )
     return value

@@ -133,7 +133,7 @@ def _outside_axes(inputs: Sequence[tree.Input], given: Mapping[str, Term], bindi
             if chain is None or not set(chain) <= term.type.axes:
                 caller.fail(
                     codes.MISSING_AXIS,
-                    term.span if term.span.file == binding.span.file else binding.span,
+                    term.span.within(binding.span),
                     name=name,
                     input=input_.name.name,
                     axes=caller.names_of(term.type.axes),

@@ -83,7 +83,7 @@ def _operation(ref: OpRef, items: Items, bracketed: bool, expr: tree.Call, frame
             for term in terms[1:]:
                 total = apply(row, [total, term], expr.span, frame)
             return total
-        return apply(row, terms, expr.span, frame)
+        return apply(row, terms, expr.span, frame, [argument.value.span for argument in expr.arguments])
     if OPS[row].form == "matrix":
         terms = [as_term(v, a.value.span, frame) for v, a in zip(values, expr.arguments, strict=True)]
         return matrices.call(row, items, terms, expr, frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from archc.checker import calls, reads
 from archc.checker.frame import Frame
@@ -109,7 +109,7 @@ def _unary(op: str, value: Value, span: Span, frame: Frame) -> Value:
         return -value
     if isinstance(value, SizeVal):
         return SizeVal(-value.size)
-    return apply("neg", [as_term(value, span, frame)], span, frame)
+    return apply("neg", [as_term(value, span, frame)], span, frame, sign="-")
 
 
 def _binary(expr: tree.Binary, frame: Frame) -> Value:
@@ -124,11 +124,11 @@ def _binary(expr: tree.Binary, frame: Frame) -> Value:
         frame.limit("terms of a size", sum(1 + len(monomial) for monomial, _ in sized.size.terms), span)
         return sized
     if isinstance(left, (bool, int, float, str)) and op in ("==", "!=") and not is_term(right) and not isinstance(right, SizeVal):
-        frame.fail(codes.NOT_A_VALUE, expr.right.span, what=describe(right))
+        frame.fail(codes.NOT_A_VALUE, expr.right.span, what=describe(right), way_out="")
     a, b = as_term(left, expr.left.span, frame), as_term(right, expr.right.span, frame)
     if op == "^":
         return _power(a, b, right, span, frame)
-    return apply(OPERATORS[op], [a, b], span, frame)
+    return apply(OPERATORS[op], [a, b], span, frame, (expr.left.span, expr.right.span), op)
 
 
 def _static(op: str, left: bool | int | float | str, right: bool | int | float | str, span: Span, frame: Frame) -> Value:
@@ -138,8 +138,10 @@ def _static(op: str, left: bool | int | float | str, right: bool | int | float |
         frame.fail(codes.STATIC_ARITHMETIC, span, why="the power is too large")
     try:
         result = STATIC[op](left, right)
+    except ZeroDivisionError:
+        frame.fail(codes.STATIC_ARITHMETIC, span, why=f"{left} {op} {right} divides by zero")
     except (ArithmeticError, TypeError, ValueError):
-        frame.fail(codes.STATIC_ARITHMETIC, span, why="it has no value")
+        frame.fail(codes.STATIC_ARITHMETIC, span, why=f"{left} {op} {right} has no value")
     if isinstance(result, complex) or (isinstance(result, int) and abs(result) >= LARGEST_STATIC):
         frame.fail(codes.STATIC_ARITHMETIC, span, why="the result is not a number of 64 bits")
     return result  # type: ignore[return-value]
@@ -174,22 +176,31 @@ def _sizes(op: str, left: Value, right: Value) -> SizeVal | None:
 
 def _power(a: Term, b: Term, exponent: Value, span: Span, frame: Frame) -> Term:
     if isinstance(exponent, int) and not isinstance(exponent, bool) and exponent >= 0:
-        return apply("ipow", [a, b], span, frame)
+        return apply("ipow", [a, b], span, frame, sign="^")
     if a.type.dtype == "complex" and isinstance(exponent, int) and not isinstance(exponent, bool):
         return apply("div", [const(1.0, span), apply("ipow", [a, const(-exponent, span)], span, frame)], span, frame)
-    return apply("pow", [a, b], span, frame)
+    return apply("pow", [a, b], span, frame, sign="^")
 
 
 def _bracketed(expr: tree.Bracketed, frame: Frame) -> Value:
     # A read may name the scanned axis of a loop: its operand is the whole value, not the element.
     base = frame.find(expr.base) if isinstance(expr.base, tree.Name) else evaluate(expr.base, frame)
     if isinstance(base, (OpRef, BuiltinRef, FnRef, Instance)):
+        no_numbers(expr.items, frame)
         return Bound(base, expr.items, expr.span)
     if isinstance(base, tuple):
         return _item(base, expr, frame)
     if isinstance(base, AxisRef):
         frame.fail(codes.AXIS_INDEXED, expr.span, name=base.name)
+    no_numbers(expr.items, frame)
     return frame.element(reads.read(as_term(base, expr.base.span, frame), expr, frame), expr.span)
+
+
+def no_numbers(items: Sequence[tree.BracketItem], frame: Frame) -> None:
+    """A number alone in brackets is the index of a static list; of a value it would leave open which axis is meant."""
+    for item in items:
+        if not item.axis.name.isidentifier() and item.axis.name != "...":
+            frame.fail(codes.syntax_codes.INDEX_WITHOUT_AXIS, item.span)
 
 
 def _item(items: tuple[Value, ...], expr: tree.Bracketed, frame: Frame) -> Value:
@@ -199,6 +210,8 @@ def _item(items: tuple[Value, ...], expr: tree.Bracketed, frame: Frame) -> Value
         index: Value = int(name.name) if name.name.isdigit() else frame.find(name)
         if isinstance(index, int) and -len(items) <= index < len(items):
             return items[index]
+        if isinstance(index, int):
+            frame.fail(codes.INDEX_OUTSIDE, expr.items[0].span, name="this list", runs=f"is {index}", size=len(items), way_out="")
     frame.fail(codes.NOT_STATIC, expr.span, what="the index of a list")
 
 

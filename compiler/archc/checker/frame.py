@@ -249,8 +249,7 @@ class Frame:
 
     def show(self, type: Type) -> str:
         names = sorted({self.axis_name(axis) for axis in type.axes}, key=lambda n: (n != LEADING, n))
-        prefix = "" if type.dtype == "float" else f"{type.dtype} "
-        return f"{prefix}[{', '.join(names)}]"
+        return f"{type.dtype}[{', '.join(names)}]" if names else type.dtype
 
     def names_of(self, axes: Iterable[Axis]) -> list[str]:
         return sorted({self.axis_name(axis) for axis in axes})

@@ -43,7 +43,7 @@ class LayerFrame(Frame):
 
 
 def instantiate(of: LayerClass, expr: tree.Call, frame: Frame) -> Instance:
-    """`Linear(i=c, o=h)`: a sub-layer with its arguments, in the axes and sizes of the layer that makes it."""
+    """`Inner(i=c, o=h)`: a sub-layer with its arguments, in the axes and sizes of the layer that makes it."""
     if not isinstance(frame, LayerFrame):
         frame.fail(codes.INSTANCE_IN_METHOD, expr.span, name=of.layer.name.name)
     written = calls.arguments(of.layer.parameters, expr, of.layer.name.name, frame, of.layer.name.span)
@@ -66,6 +66,7 @@ def instantiate(of: LayerClass, expr: tree.Call, frame: Frame) -> Instance:
                     name=name,
                     expected="an axis",
                     found="a number",
+                    way_out=f"make an axis of that size: axis {name} = ..., then {name}={name}",
                     also=[(entry.span, "declared here")],
                 )
             axes[name] = (frame.context.axis(name, value.size),)

@@ -111,6 +111,13 @@ def _index(item: tree.BracketItem, policy: Policy, chain: Dim, frame: Frame) -> 
     return index
 
 
+MISS = "say what a miss gives: else 0, edge, reflect or wrap"
+
+
+def _runs(low: Size, high: Size) -> str:
+    return f"is {low}" if low == high else f"runs from {low} to {high}"
+
+
 def _same_size(chain: Dim, other: Dim, item: tree.BracketItem, frame: Frame) -> None:
     """`k[t = s]` renames: a bare axis on the right should be no longer than the operand's."""
     difference = (chain_size(chain) - chain_size(other)).constant
@@ -118,10 +125,10 @@ def _same_size(chain: Dim, other: Dim, item: tree.BracketItem, frame: Frame) -> 
         frame.fail(
             codes.INDEX_OUTSIDE,
             item.span,
-            name=item.axis.name,
+            name=f"'{item.axis.name}'",
             size=chain_size(chain),
-            low=Size.of(0),
-            high=chain_size(other) - 1,
+            runs=_runs(Size.of(0), chain_size(other) - 1),
+            way_out=MISS,
         )
 
 
@@ -173,7 +180,7 @@ def _prove(index: Term, size: Size, policy: Policy, item: tree.BracketItem, fram
     name = item.axis.name
     below, above = (-low).constant, (high - size).constant
     if (below is not None and below > 0) or (above is not None and above >= 0):
-        frame.fail(codes.INDEX_OUTSIDE, item.span, name=name, size=size, low=low, high=high)
+        frame.fail(codes.INDEX_OUTSIDE, item.span, name=f"'{name}'", size=size, runs=_runs(low, high), way_out=MISS)
     message = f"axis {name} of size {size} is indexed from {low} to {high}"
     if not inside_low:
         frame.require_at_least(low, Size.of(0), item.span, message)

@@ -22,6 +22,7 @@ class Block:
     def __init__(self) -> None:
         self.assigned: dict[str, Span] = {}
         self.returned: list[Value] | None = None
+        self.returned_at: Span | None = None
         self.failed = False
 
 
@@ -53,7 +54,8 @@ def results_of(fn: tree.Fn, frame: Frame) -> list[Value]:
         frame.fail(codes.NO_RETURN, fn.name.span, name=fn.name.name)
     expected = max(len(fn.results), 1)
     if len(block.returned) != expected and fn.results:
-        frame.fail(codes.RESULT_COUNT, fn.name.span, expected=expected, found=len(block.returned))
+        at, stated = block.returned_at or fn.name.span, [(fn.name.span, "declared here")]
+        frame.fail(codes.RESULT_COUNT, at, also=stated, expected=expected, found=len(block.returned))
     if any(isinstance(value, Poison) for value in block.returned):
         raise Stop
     return block.returned
@@ -102,6 +104,7 @@ def _statement(statement: tree.Statement, frame: Frame, block: Block) -> None:
             _assign(statement, frame, block)
         case tree.Return(values):
             block.returned = [expressions.evaluate(value, frame) for value in values]
+            block.returned_at = statement.span
         case tree.AxisDecl():
             axis(statement, frame, axis_rules.splits_in(statement, frame))
         case tree.If(condition, then, otherwise):
@@ -140,7 +143,7 @@ def _branch(body: Sequence[tree.Statement], frame: Frame, block: Block) -> None:
     inner = Block()
     run(body, frame, inner)
     block.failed |= inner.failed
-    block.returned = inner.returned
+    block.returned, block.returned_at = inner.returned, inner.returned_at
     for name, span in inner.assigned.items():
         block.assigned.setdefault(name, span)
 
@@ -180,8 +183,8 @@ def axis(statement: tree.AxisDecl, frame: Frame, splits: axis_rules.Splits) -> N
     if statement.parts:
         if known is None:
             axis_rules.declare(frame, name, None, statement.name.span, splits)
-        elif not all(part.name and frame.find_axis(part.name.name) for part in statement.parts):
-            frame.fail(codes.SECOND_SPLIT, statement.span, name=name)
+        else:
+            _split_again(statement, known, frame)
         return
     assert statement.size is not None
     parts = _sum_of_axes(statement.size, frame)
@@ -194,6 +197,20 @@ def axis(statement: tree.AxisDecl, frame: Frame, splits: axis_rules.Splits) -> N
         frame.require_equal(chain_size(known), size, statement.span, codes.SIZE_MISMATCH, name=name)
     else:
         axis_rules.declare(frame, name, size, statement.name.span, splits)
+
+
+def _split_again(statement: tree.AxisDecl, known: Dim, frame: Frame) -> None:
+    """A split of an axis that is there already says again what it is made of; it cannot change that."""
+    names = [part.name.name if part.name else "part" for part in statement.parts]
+    parts = [(part, name, frame.find_axis(name)) for part, name in zip(statement.parts, names, strict=True)]
+    chains = [chain for _, _, chain in parts if chain is not None]
+    if len(chains) < len(parts) or tuple(axis for chain in chains for axis in chain) != known:
+        name = statement.name.name
+        frame.fail(codes.SPLIT_LATER, statement.span, name=name, state="without parts" if len(known) == 1 else "with other parts")
+    for part, name, chain in parts:
+        if part.size is not None and chain is not None:
+            size = axis_rules.size_expression(part.size, frame)
+            frame.require_equal(chain_size(chain), size, part.span, codes.SIZE_MISMATCH, name=name)
 
 
 def _sum_of_axes(expr: tree.Expr, frame: Frame, inside: bool = False) -> list[Dim] | None:
@@ -223,7 +240,7 @@ def _for(statement: tree.For, frame: Frame, block: Block) -> None:
         run(statement.body, frame, turn)
         block.failed |= turn.failed
         if turn.returned is not None:
-            block.returned = turn.returned
+            block.returned, block.returned_at = turn.returned, turn.returned_at
             return
         for name in set(frame.values) - outside:
             del frame.values[name]

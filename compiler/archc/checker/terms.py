@@ -9,7 +9,7 @@ from archc.checker.frame import Frame, Stop
 from archc.checker.sizes import Size
 from archc.checker.typed import Apply, AxisIndex, Const, Expand, ReadAt, SizeValue, Term
 from archc.checker.types import Axis, Dim, Type
-from archc.checker.values import AxisRef, Poison, SizeVal, Value
+from archc.checker.values import AxisRef, BuiltinRef, FnRef, Instance, LayerClass, OpRef, Poison, SizeVal, Value
 from archc.diagnostics import codes
 from archc.ops.table import OPS, SMOOTH, DType, Op
 from archc.syntax.tree import Span
@@ -39,7 +39,10 @@ def as_term(value: Value, span: Span, frame: Frame) -> Term:
         return frame.index_of(value.chain) or axis_index(value.chain, span)
     if is_term(value):
         return value  # type: ignore[return-value]
-    frame.fail(codes.NOT_A_VALUE, span, what=describe(value))
+    way_out = "make an instance in the layer's body, and call that: name(x)" if isinstance(value, LayerClass) else ""
+    if isinstance(value, (FnRef, OpRef, BuiltinRef, Instance)):
+        way_out = "call it: name(...)"
+    frame.fail(codes.NOT_A_VALUE, span, what=describe(value), way_out=way_out)
 
 
 def axis_index(chain: Dim, span: Span) -> Term:
@@ -68,13 +71,13 @@ def int_op(op: str, a: Term, size: Size, span: Span) -> Term:
     return Apply(op, (a, SizeValue(size, INT, span) if known is None else const(known, span)), a.type, span)
 
 
-def apply(op: str, args: Sequence[Term], span: Span, frame: Frame) -> Term:
-    """An elementwise operation. Reports a wrong number or dtype of operands."""
+def apply(op: str, args: Sequence[Term], span: Span, frame: Frame, places: Sequence[Span] = (), sign: str = "") -> Term:
+    """An elementwise operation. Reports a wrong number or dtype of operands, which stand at `places`; `sign` is its symbol."""
     row = OPS[op]
     if len(args) != row.arity:
         frame.fail(codes.WRONG_ARGUMENT_COUNT, span, name=row.language or op, expected=row.arity, found=len(args))
     for place, arg in enumerate(args):
-        demand_dtype(row, place, arg, span, frame)
+        demand_dtype(row, place, arg, span, frame, sign, places[place] if places else None)
     axes: frozenset[Axis] = frozenset().union(*(arg.type.axes for arg in args))
     return Apply(op, tuple(args), Type(result_dtype(row, args), axes), span)
 
@@ -88,8 +91,8 @@ def result_dtype(row: Op, args: Sequence[Term]) -> DType:
     return row.result(tuple(promoted))
 
 
-def demand_dtype(row: Op, place: int, arg: Term, span: Span, frame: Frame, called: str = "") -> None:
-    """Reports an operand of a dtype that the row does not take; an int serves as a float."""
+def demand_dtype(row: Op, place: int, arg: Term, span: Span, frame: Frame, called: str = "", at: Span | None = None) -> None:
+    """Reports an operand, which stands at `at`, of a dtype that the row does not take; an int serves as a float."""
     dtype, letter = arg.type.dtype, row.dtypes[place]
     if row.accepts(place, dtype) or (dtype == "int" and letter in "fv"):
         return
@@ -98,7 +101,8 @@ def demand_dtype(row: Op, place: int, arg: Term, span: Span, frame: Frame, calle
         why, way_out = NO_COMPLEX.get(row.name, ("it is of real numbers", OF_PARTS))
         frame.fail(codes.COMPLEX_OPERAND, span, name=name, why=why, way_out=way_out, found=frame.show(arg.type))
     words = {"f": "a float", "i": "an int", "b": "a bool", "n": "a number", "v": "a number", "z": "a number", "a": "a value"}
-    frame.fail(codes.WRONG_DTYPE, arg.span, expected=words[letter], found=frame.show(arg.type), name=name)
+    at = at or arg.span.within(span)
+    frame.fail(codes.WRONG_DTYPE, at, expected=words[letter], found=frame.show(arg.type), name=name)
 
 
 SYMBOLS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "floordiv": "//", "mod": "%", "pow": "^"}

@@ -132,8 +132,9 @@ def outer_products(results: Sequence[Term], stated: Iterable[frozenset[Axis]], w
     """Warn where the union of an operation's axes is no operand's, and no result, param, read, state or sub-layer has it either.
 
     A reduction makes it right: one around the operation in the same expression, one of an operand that has still more axes, or
-    one over an axis that both sides share, as a distance or a product of matrices has it. What is left could have been reduced
-    before. Only what is written `within` this place is judged.
+    one over an axis that both sides share, as a distance or a product of matrices has it; or two that both read it, of which
+    neither can be moved before it. What is left could have been reduced before. Only what is written `within` this place is
+    judged.
     """
     grown: list[typed.Apply] = []
     reductions: list[typed.Reduction] = []
@@ -150,8 +151,12 @@ def outer_products(results: Sequence[Term], stated: Iterable[frozenset[Axis]], w
             known.update((axes, *(arg.type.axes for arg in term.args)))
         elif not isinstance(term, (typed.Const, typed.SizeValue, typed.AxisIndex, typed.Expand, typed.Reduction)):
             known.add(axes)
+            if isinstance(term, typed.ReadAt):
+                known.add(term.arg.type.axes)
     for term in grown:
         if any(term.type.axes <= other for other in known) or any(_reduces(around, term) for around in reductions):
+            continue
+        if sum(bool(around.over & term.type.axes) and _reads(around.arg, term) for around in reductions) > 1:
             continue
         sides = sorted((arg for arg in term.args if arg.type.axes), key=lambda arg: -len(arg.type.axes))
         total = product(axis.size for axis in term.type.axes).constant
@@ -167,6 +172,24 @@ def _reduces(reduction: typed.Reduction, term: typed.Apply) -> bool:
     axes, operand = term.type.axes, reduction.arg.type.axes
     shared = frozenset.intersection(*(arg.type.axes for arg in term.args if arg.type.axes))
     return _inside(term.span, reduction.span) or axes < operand or (axes <= operand and bool(shared & reduction.over))
+
+
+def _reads(root: Term, term: Term) -> bool:
+    """Whether a value is made of another by operations that leave its axes."""
+    seen: set[int] = set()
+    stack = [root]
+    while stack:
+        current = stack.pop()
+        if current is term:
+            return True
+        if id(current) in seen or not term.type.axes <= current.type.axes:
+            continue
+        seen.add(id(current))
+        if isinstance(current, typed.Apply):
+            stack.extend(current.args)
+        elif isinstance(current, typed.Reduction):
+            stack.append(current.arg)
+    return False
 
 
 def _inside(span: Span, around: Span) -> bool:

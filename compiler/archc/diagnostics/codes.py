@@ -44,6 +44,10 @@ UNKNOWN_TARGET = declare(
     "unknown-target", "A package is asked for in a form that archc does not write", title="there is no target '{name}'",
     hint="targets are {names}", near=("name", "names"),
 )
+ENVIRONMENT = declare(
+    "environment", "A variable of the environment has a value that means nothing", title="{name} is '{value}'",
+    hint="it may be {values}",
+)
 NO_LAYER = declare(
     "no-layer", "A file is compiled that has no layer", title="'{path}' has no layer to compile",
     hint="declare a layer; a fn is compiled where a layer uses it",
@@ -76,7 +80,7 @@ UNKNOWN_AXIS = declare(
 )
 VALUE_AS_AXIS = declare(
     "value-as-axis", "A value stands where an axis is meant", title="'{name}' is a value, not an axis",
-    here="an axis is expected here",
+    here="an axis is expected here", hint="name one of the axes of the value in the brackets",
 )
 SIZE_NAMES_VALUE = declare(
     "size-names-value", "|x| is asked of a value", title="'{name}' is a value, and |{name}| is the size of an axis",
@@ -88,13 +92,15 @@ AXIS_AS_SIZE = declare(
 )
 AXIS_INDEXED = declare(
     "axis-indexed", "An axis is indexed", title="'{name}' is an axis and cannot be indexed", here="only values have brackets",
+    hint="an axis is its index already: write n + 1 for the next one, or the number that is meant",
 )
 AXIS_TWICE = declare(
     "axis-twice", "One axis stands twice in a list", title="axis '{name}' stands here twice", here="already listed",
+    hint="name it once",
 )
 MISSING_AXIS = declare(
     "missing-axis", "An argument lacks an axis that the signature names",
-    title="'{input}' needs an axis '{name}', which this argument does not have", here="is {found}",
+    title="'{input}' needs an axis '{name}', which this argument does not have", here="'{input}' is {found}",
     hint="bind one of its axes in brackets: f[{name} = axis](...)",
 )
 EXTRA_AXES = declare(
@@ -121,11 +127,12 @@ RESULT_DTYPE = declare(
 )
 RESULT_COUNT = declare(
     "result-count", "A body returns another number of values than its signature states",
-    title="{expected} results are declared, {found} are returned", here="declared here",
+    title="the number of results is {expected}, and that of returned values {found}", here="returned here",
 )
 RESULT_NOT_ASSIGNED = declare(
     "result-not-assigned", "A named result is never assigned", title="the result '{name}' is never assigned",
     here="declared here",
+    hint="give it a value: {name} = ...",
 )
 RESULT_NOT_STATED = declare(
     "result-not-stated", "A method does not state the axes of its result", title="'{name}' must state its result",
@@ -137,23 +144,26 @@ RETURN_AND_NAMED = declare(
 )
 NO_RETURN = declare(
     "no-return", "A body returns nothing", title="'{name}' returns nothing", here="its body ends without return",
+    hint="write 'return ...' as its last statement",
 )
 AFTER_RETURN = declare(
     "after-return", "A statement follows the return of its block", title="this is never reached", here="stands after return",
     severity="warning",
 )
 UNPACK = declare(
-    "unpack", "The number of names and of values differs", title="{expected} names stand for {found} values", here="here",
+    "unpack", "The number of names and of values differs", title="the number of names is {expected}, and that of values {found}",
+    here="does not come out", hint="write one name for each value",
 )
 SIZE_MISMATCH = declare(
     "size-mismatch", "An axis would have two sizes", title="axis '{name}' has size {left}, not {right}",
-    here="in conflict here",
+    here="in conflict here", hint="one name is one axis with one size: give one of them another name",
 )
 FRESH_AXIS = declare(
     "fresh-axis", "A result has a new axis without a size", title="the new axis '{name}' has no size",
     here="not an axis of the inputs", note="axes here are {axes}", hint="state its size: {name} = ...", near=("name", "axes"),
 )
-NEGATIVE_SIZE = declare("negative-size", "A size is below zero", title="a size cannot be {size}", here="below zero")
+NEGATIVE_SIZE = declare("negative-size", "A size is below zero", title="a size cannot be {size}", here="below zero",
+                        hint="a size is 0 or more: max(0, ...) cuts it off")
 NOT_A_SIZE = declare(
     "not-a-size", "Something stands where a whole number is needed", title="this is not a size",
     here="expected a whole number, an int parameter, or |axis|",
@@ -161,6 +171,10 @@ NOT_A_SIZE = declare(
 SECOND_SPLIT = declare(
     "second-split", "An axis is split in two ways", title="axis '{name}' is already split otherwise", here="a second split",
     hint="read it along a new axis: axis z = |{name}|, then x[{name} = z]",
+)
+SPLIT_LATER = declare(
+    "split-later", "An axis is split after it was made", title="axis '{name}' has been made already, {state}",
+    here="comes too late", hint="split it where it is declared, as in x[n, (g=8 k)={name}], or give the parts to a new axis",
 )
 OPEN_SPLIT = declare(
     "open-split", "More than one part of a split has no size", title="the sizes of {names} cannot be told apart",
@@ -174,14 +188,15 @@ OPEN_PARAM = declare(
 SPLIT_SIZE = declare(
     "split-size", "The parts of a split do not make the whole",
     title="parts of {left} elements do not make a whole of {right}", here="split here",
+    hint="leave one part without a size: it takes what is left",
 )
 SPLIT_NOT_EXACT = declare(
     "split-not-exact", "A split does not come out even", title="{whole} cannot be split into parts of {part}",
-    here="split here",
+    here="split here", hint="choose sizes of which {whole} is a multiple",
 )
 NOT_A_VALUE = declare(
     "not-a-value", "Something without a value at run time is used as one", title="{what} is not a value",
-    here="a value is expected here",
+    here="a value is expected here", hint="{way_out}",
 )
 WRONG_DTYPE = declare(
     "wrong-dtype", "An operand has a dtype that the operation does not take", title="'{name}' takes {expected}",
@@ -192,8 +207,8 @@ COMPLEX_OPERAND = declare(
     here="is given {found}", hint="{way_out}",
 )
 WRONG_ARGUMENT_COUNT = declare(
-    "argument-count", "A call has too many or too few arguments", title="'{name}' takes {expected}, not {found}",
-    here="in this call",
+    "argument-count", "A call has too many or too few arguments",
+    title="the number of arguments of '{name}' is {expected}, not {found}", here="in this call",
 )
 UNKNOWN_ARGUMENT = declare(
     "unknown-argument", "A call names an argument that does not exist", title="'{callee}' has no argument '{name}'",
@@ -201,6 +216,7 @@ UNKNOWN_ARGUMENT = declare(
 )
 ARGUMENT_TWICE = declare(
     "argument-twice", "An argument is given twice", title="'{name}' of '{callee}' is given twice", here="given again",
+    hint="give it once, by its place or by its name",
 )
 MISSING_ARGUMENT = declare(
     "missing-argument", "A call leaves out an argument without a default", title="the argument '{name}' is missing",
@@ -208,11 +224,11 @@ MISSING_ARGUMENT = declare(
 )
 NAMED_ARGUMENT = declare(
     "named-argument", "An operation is called with names", title="the arguments of '{name}' have no names",
-    here="in this call",
+    here="in this call", hint="give them by their place: {name}(...)",
 )
 ARGUMENT_KIND = declare(
     "argument-kind", "An argument is of another kind than its parameter", title="'{name}' is {expected}, and this is {found}",
-    here="expected {expected}",
+    here="expected {expected}", hint="{way_out}",
 )
 UNKNOWN_KIND = declare(
     "unknown-kind", "A parameter or tensor has a kind that does not exist", title="there is no kind '{name}'",
@@ -220,6 +236,7 @@ UNKNOWN_KIND = declare(
 )
 NOT_CALLABLE = declare(
     "not-callable", "Something that is not a function is called", title="{what} cannot be called", here="not a function",
+    hint="a product is written with '*': a * (b)",
 )
 NO_MEMBERS = declare(
     "no-members", "A point follows something that has no parts", title="{what} has no part '{name}'", here="not known",
@@ -235,11 +252,11 @@ NEEDS_AXES = declare(
 )
 NO_AXES = declare(
     "no-axes", "Axes stand behind an operation that has none", title="'{name}' works on each element and takes no axes",
-    here="no brackets here",
+    here="no brackets here", hint="write {name}(...)",
 )
 ONE_AXIS = declare(
     "one-axis", "An operation along one axis is given another number", title="'{name}' goes along exactly one axis",
-    here="in this call",
+    here="in this call", hint="name one axis in the brackets: {name}[k](...)",
 )
 MATRIX_AXES = declare(
     "matrix-axes", "An operation on matrices is not given rows and columns", title="'{name}' takes two axes: rows, then columns",
@@ -278,29 +295,31 @@ NOT_A_SUM = declare(
 )
 BINDING_NOT_AXIS = declare(
     "binding-not-axis", "An axis of a callee is bound to something else than an axis",
-    title="'{name}' of the callee is bound to the name of an axis", here="not a name", hint="write [{name} = axis]",
+    title="'{name}' of the callee can only stand for an axis", here="not the name of an axis",
+    hint="write [{name} = axis]; to shift a value, index the argument: f(x[n = n + 1])",
 )
 INDEX_NOT_INT = declare(
-    "index-not-int", "An index is not a whole number", title="the index of '{name}' must be int", here="is {found}",
+    "index-not-int", "An index is not a whole number", title="the index of '{name}' must be a whole number", here="is {found}",
     hint="use // for division rounded down, or int(...)",
 )
 INDEX_OUTSIDE = declare(
     "index-outside", "An index always misses its axis",
-    title="this index runs from {low} to {high}, and '{name}' has size {size}", here="outside of '{name}'",
-    hint="say what a miss gives: else 0, edge, reflect or wrap",
+    title="this index {runs}, and {name} has size {size}", here="outside of {name}", hint="{way_out}",
 )
 UNKNOWN_BORDER = declare(
     "unknown-border", "A border that does not exist", title="there is no border '{name}'", here="known are {borders}",
 )
 SECOND_FILL = declare(
     "second-fill", "A read fills with two scalars", title="a read has one scalar for what lies outside", here="another scalar",
+    hint="write the same number, or read twice: x[h = ... else 0][w = ... else 1]",
 )
 FILL_NOT_SCALAR = declare(
     "not-scalar", "A tensor stands where a single number is needed", title="a single number is needed", here="is {found}",
+    hint="reduce it to one, for example by mean[...], or choose between two reads with where(...)",
 )
 FILL_DTYPE = declare(
-    "fill-dtype", "What a read gives outside has another dtype than the value", title="{found} cannot stand in {expected}",
-    here="is {found}",
+    "fill-dtype", "What a read gives outside has another dtype than the value", title="{found} cannot stand among {expected}",
+    here="is {found}", hint="write a number of the same dtype, or convert the value with float(...)",
 )
 EXACT_DIVISION = declare(
     "exact-division", "An exact division in an index has no border", title="'/' in an index needs 'else'",
@@ -308,6 +327,7 @@ EXACT_DIVISION = declare(
 )
 LEADING_INDEXED = declare(
     "leading-indexed", "The axes of ... are indexed", title="'...' cannot be indexed", here="nothing inside can name its axes",
+    hint="name the axis in the signature, as in x[..., t]",
 )
 NOT_STATIC = declare(
     "not-static", "Something must be known when compiling and is not", title="{what} must be known when compiling",
@@ -319,10 +339,12 @@ CONDITION_NOT_BOOL = declare(
 )
 STATIC_OPERANDS = declare(
     "static-operands", "An operator between things that it does not join", title="'{op}' does not join {left} and {right}",
-    here="here",
+    here="no meaning", hint="texts can be compared: == and !=",
 )
 STATIC_ARITHMETIC = declare(
-    "static-arithmetic", "A static computation has no result", title="this cannot be computed: {why}", here="here",
+    "static-arithmetic", "A static computation has no result", title="this cannot be computed: {why}",
+    here="computed when compiling",
+    hint="guard it by a static if, or declare the parameter without 'static'",
 )
 NOT_A_LIST = declare(
     "not-a-list", "A for loop has no list", title="this cannot be looped over", here="{why}",
@@ -342,7 +364,7 @@ PENALTY_NOT_SCALAR = declare(
 )
 STORE_IN_BODY = declare(
     "store-in-body", "A param or buffer is declared in a method", title="params and buffers are declared in the layer's body",
-    here="inside a method",
+    here="inside a method", hint="move it above forward",
 )
 VALUE_IN_LAYER = declare(
     "value-in-layer", "A tensor is computed in the body of a layer",
@@ -352,6 +374,7 @@ VALUE_IN_LAYER = declare(
 STATEMENT_IN_LAYER = declare(
     "statement-in-layer", "A statement of a method stands in a layer's body", title="this belongs into a method",
     here="a layer's body declares params, buffers, axes and sub-layers",
+    hint="move it into forward",
 )
 INSTANCE_IN_METHOD = declare(
     "instance-in-method", "A sub-layer is made inside a method", title="sub-layers are made in the layer's body",
@@ -368,6 +391,7 @@ ENDLESS_LAYER = declare(
 INITIALISER_OUTSIDE = declare(
     "initialiser-outside", "An initialiser is called outside of a param", title="'{name}' fills a param or buffer",
     here="only to the right of 'param ... =' or 'buffer ... ='",
+    hint="declare a param with it, and use that here",
 )
 TABLE_SHAPE = declare(
     "table-shape", "A table of constants has another shape than the param or buffer", title="this table has {what}",
@@ -383,10 +407,12 @@ NO_FAN = declare(
 )
 GRADIENT_COUNT = declare(
     "gradient-count", "grad has another number of names than the fn has results",
-    title="grad takes {expected} names, not {found}", here="one for each result",
+    title="the number of results is {expected}, and that of their derivatives {found}", here="one name for each result",
+    hint="write grad(dy) for one result, grad(dy, dz) for two",
 )
 OUTSIDE_SCAN = declare(
     "outside-scan", "A statement of a scan stands outside of one", title="this belongs into a scan", here="not inside a scan",
+    hint="put it into scan t { ... }",
 )
 UNKNOWN_LAYER = declare(
     "unknown-layer", "A layer is asked for that the file does not have", title="'{path}' has no layer '{name}'",
@@ -402,7 +428,7 @@ STATIC_MISSING = declare(
 )
 OVERRIDE_TARGET = declare("override-target", "Params are supplied to something that has none",
                           title="'with' supplies the params of a sub-layer, and this is {what}",
-                          here="has no params")
+                          here="has no params", hint="give what it needs as an argument: f(x, factor=3)")
 SCAN_SPLIT = declare(
     "scan-split", "A split axis is scanned", title="'{name}' is split, and a loop runs along one axis", here="in this loop",
     hint="read the value along a new axis of that size, and scan it",

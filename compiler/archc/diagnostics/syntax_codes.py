@@ -59,7 +59,7 @@ QUESTION = declare(
 )
 AUGMENTED = declare(
     "augmented", "A value is changed in place", title="there is no '{found}': a name is given a value once",
-    hint="write 'y = x {sign} ...' with a new name; in a scan, 'S = S {sign} ...' changes a state",
+    hint="give the result a name of its own, as in 'z = y {sign} ...'; in a scan, 'S = S {sign} ...' changes a state",
 )
 EQUAL_SIGN = declare(
     "equal-sign", "'=' stands where values are compared", title="values are compared with '=='",

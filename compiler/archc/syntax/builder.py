@@ -246,6 +246,9 @@ class Builder:
     def item_rest(self, kids: list[Any], span: Span) -> Any:
         return tree.BracketItem(Ident("...", span), None, None, span)
 
+    def item_number(self, kids: list[Any], span: Span) -> Any:
+        return tree.BracketItem(Ident(kids[0].text, span), None, None, span)
+
     def border_else(self, kids: list[Any], span: Span) -> Any:
         return tree.Border("else", kids[0], span)
 

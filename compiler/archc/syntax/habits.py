@@ -162,7 +162,6 @@ EXAMPLES: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     (
         codes.INDEX_WITHOUT_AXIS,
         (
-            "fn f(x) { y = x[0] }",
             "fn f(x) { y = x[:, 1] }",
             "fn f(x) { y = x[-1] }",
             "fn f(x) { y = x[i + 1] }",

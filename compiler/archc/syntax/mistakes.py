@@ -131,10 +131,25 @@ def explain(problem: SyntaxProblem, text: str, path: str, problems: Problems) ->
         problems.add(example, place.of(before.start, before.end), word=before.text, way_out=hint, words=words)
     elif example is codes.OUTSIDE:
         problems.add(example, at, **facts | {"words": ["fn", "layer", "search", "import"]})
+    elif example is codes.LOOSE_EXPRESSION:
+        problems.add(example, place.of(*statement_at(problem)), **facts)
     elif example is not None:
         problems.add(example, at, **facts)
     else:
         problems.add(codes.SYNTAX, at, **facts | {"expected": one_of(phrases(could)) or "nothing more"})
+
+
+def statement_at(problem: SyntaxProblem) -> tuple[int, int]:
+    """Where the statement at which the parser stopped begins, and ends or its line does."""
+    tokens, first, last = problem.tokens, problem.at, problem.at
+    while first and tokens[first - 1].kind not in ("_NL", "LBRACE") and tokens[first - 1].line == problem.token.line:
+        first -= 1
+    while last + 1 < len(tokens) and tokens[last + 1].kind not in ("_NL", "RBRACE", "$END"):
+        if tokens[last + 1].line != problem.token.line:
+            break
+        last += 1
+    last -= tokens[last].kind in ("_NL", "RBRACE", "$END") and last > first
+    return tokens[first].start, tokens[last].end
 
 
 class Place:

@@ -29,6 +29,11 @@ class Span:
         """From the start of this span to the end of the other."""
         return Span(self.file, self.line, self.column, other.end_line, other.end_column, self.start, other.end)
 
+    def within(self, around: Span) -> Span:
+        """This span where it lies in another, else the other: what was made elsewhere is shown where it is used."""
+        inside = self.file == around.file and around.start <= self.start and self.end <= around.end
+        return self if inside else around
+
 
 @dataclass(frozen=True)
 class Ident:
@@ -110,7 +115,7 @@ class Border:
 
 @dataclass(frozen=True)
 class BracketItem:
-    """One entry of `x[...]`: `k`, `k = s`, `t = t - 1 else 0`, or `...` (axis.name is "...")."""
+    """One entry of `x[...]`: `k`, `k = s`, `t = t - 1 else 0`, `...` or a number alone (then axis.name is that)."""
 
     axis: Ident
     value: Expr | None
@@ -184,7 +189,7 @@ class Dim:
 
 @dataclass(frozen=True)
 class Parameter:
-    """`c: axis`, `static order: int = 3`, `act: fn(x) = silu`, `mlp: layer = MLP`, `score: Score`.
+    """`c: axis`, `static order: int = 3`, `act: fn(x) = silu`, `mlp: layer = Inner`, `score: Score`.
 
     `kind` is the word after the colon: axis int float bool str layer fn border ints layers choice, or the name of a layer.
     """
