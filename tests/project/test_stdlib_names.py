@@ -1,8 +1,8 @@
 """A layer costs `.arch` text alone: no file under `compiler/` contains the name of a layer of the standard library.
 
 Not in code, and not in a docstring, a comment, a rule or a help text either. A name counts as a whole word: torch's `nn.Linear`
-would be found too, and code that needs it says `F.linear`. Of names that are words of English, with one capital as at the beginning
-of a sentence, only what is used as a name counts: in quotes, after a point, before a parenthesis.
+would be found too, and code that needs it says `F.linear`. Of names that are words of English, with one capital as a
+sentence begins, only what is used as a name counts: in quotes, after a point, before a parenthesis.
 """
 
 from __future__ import annotations
@@ -44,6 +44,6 @@ def test_no_file_names_a_layer_of_the_library(path: Path) -> None:
 
 
 def test_a_name_would_be_found_wherever_it_stands() -> None:
-    text = '"""LayerNorm here."""\nif node.name == "LayerNorm":  # and LayerNorms, my_LayerNorm\n    nn.Linear(1)\n# Linear ones\n'
+    text = '"""LayerNorm here."""\nif node.name == "LayerNorm":  # and LayerNorms\n    nn.Linear(1)\n# Linear ones\n'
     text += 'x == "Tower"\n'
     assert named(text) == ["1: LayerNorm", "2: LayerNorm", "3: Linear", "5: Tower"]

@@ -73,7 +73,7 @@ def _arguments(row: Op, expr: tree.Call, frame: Frame) -> tuple[Term, str]:
     norm = expressions.evaluate(written, frame)
     if norm not in NORMS:
         expected = "one of " + ", ".join(f'"{choice}"' for choice in NORMS)
-        frame.fail(codes.ARGUMENT_KIND, written.span, name="norm", expected=expected, found=describe(norm))
+        frame.fail(codes.ARGUMENT_KIND, written.span, name="norm", expected=expected, found=describe(norm), way_out="")
     return x, str(norm)
 
 
