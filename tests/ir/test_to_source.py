@@ -139,6 +139,16 @@ def test_checks_of_sizes_are_kept() -> None:
       %0 = member a forward #0 (%x [n]) -> (float[n]) : float
       %1 = item 0 %0 : float[n]
       return r[n] = %1""", "sub-modules are inlined"),
+    ("""graph f(x: float[t, i])
+      loop $0 along t states 1 sequences 0 step {
+        graph step(s: float, x: float[t, i], step: int)
+          %0 = read %x[i = %step edge] : float[t]
+          %1 = sum[t] %0 : float
+          return s[] = %1
+      }
+      %0 = scan $0 0.0, %x : float
+      %1 = item 0 %0 : float
+      return r[] = %1""", "a name means its element"),
     ("graph f(x: float[], buffer b: float[])\n  update b = %x", "a graph that only stores"),
     ("""graph f(x: float[u])
       axis u = 2*h
