@@ -22,6 +22,8 @@ from tests.checker.programs import codes, graph, load
     ("layer L(o: axis, o: int) { param w[o] = 1\n forward(x[n]) -> [n, o] { return w * x } }", "declared-twice"),
     ("layer L() { buffer b[]: int = 0\n forward(x[n]) -> [n] { update b = 0.5\n return x } }", "result-dtype"),
     ("layer L() { buffer b[]: bool = true\n forward(x[n]) -> [n] { update b = 1\n return x } }", "result-dtype"),
+    ("layer L(i: axis, o: axis) { param w[o, i] = 1\n param a[o] = uniform(w)\n"
+     " forward(x[i]) -> [o] { return a * sum[i](w * x) } }", "result-axes"),
     ("fn f(o: axis, o: axis, x[n]) -> [n] { return x }", "declared-twice"),
 ])
 def test_what_was_let_through(text: str, code: str) -> None:

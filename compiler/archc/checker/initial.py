@@ -164,6 +164,10 @@ class _Maker:
         for arg in args:
             if arg.type.axes and kind not in DRAWS:
                 self.frame.fail(codes.FILL_NOT_SCALAR, arg.span, found=self.frame.show(arg.type))
+            if extra := arg.type.axes - frozenset(self.axes):
+                expected = self.frame.show(Type("float", frozenset(self.axes)))
+                self.frame.fail(codes.RESULT_AXES, arg.span, axes=self.frame.names_of(extra), found=self.frame.show(arg.type),
+                                expected=expected)
         context = self.frame.context
         return Draw(kind, args, self.axes, context.draw(), Type("float", frozenset(self.axes)), self.span, tuple(context.loops))
 
