@@ -85,9 +85,23 @@ def split(members: Iterable[Node], sinks: Iterable[Node], reading: Mapping[Node,
     for reduction, after in outer.items():
         if reduction.attrs & found:  # type: ignore[operator]
             late.update((reduction, *after))
+    if _waits_for_both(inside, late, outer):
+        return None
     ends = [sink for sink in sinks if sink not in late]
     ends += [current.args[0] for current in outer if current in late and current.args[0] not in late]
     return Split(found, frozenset(late)) if found and all(found <= end.axes for end in ends) else None
+
+
+def _waits_for_both(inside: Iterable[Node], late: set[Node], outer: Mapping[Node, object]) -> bool:
+    """Whether what is computed when all is done needs a reduction that is known at one place of the parallel axes only."""
+    local: set[Node] = set()
+    for current in inside:
+        if current in late:
+            if current not in outer and any(arg in local for arg in current.args):
+                return True
+        elif current.op in OVER_AXES or any(arg in local for arg in current.args):
+            local.add(current)
+    return False
 
 
 def _after(start: Node, inside: Mapping[Node, None], reading: Mapping[Node, Sequence[Node]]) -> Iterator[Node]:
