@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from archc import api
 from archc.ir.digest import digest
@@ -35,6 +36,22 @@ def test_a_param_may_take_its_size_from_one_that_its_start_reads() -> None:
     program, problems = load(text)
     assert program is not None and codes(text) == [], problems.found
     assert api.emitted(api.open_text(text, "given.arch"), None, {})
+
+
+def test_what_a_penalty_and_a_stored_value_share_is_there_for_both() -> None:
+    text = """layer L(c: axis) {
+    param gamma[c] = 1
+    buffer seen[c] = 0
+    forward(x[n, c]) -> like x {
+        penalty size = sum[c](gamma * gamma)
+        update seen = sum[c](gamma * gamma)
+        return x * gamma
+    }
+}
+"""
+    layer = api.load_text(text, "shared.arch").L(c=3)
+    layer(torch.ones(2, 3))
+    torch.testing.assert_close(layer.seen, torch.full((3,), 3.0))
 
 
 def test_an_int_is_stored_in_a_buffer_of_floats() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from archc.checker.sizes import Size
@@ -190,6 +191,15 @@ class Lowering:
         return x if x.dtype == "complex" else Expr("to_complex", (x,), (self.dtype_of("complex"),), x.dims, "complex")
 
     # -- values --------------------------------------------------------------------------------------------------
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is lowered here may not run: what comes after computes it for itself."""
+        tables = ("done", "results", "left", "pending", "bound_ports", "unbound", "statistics")
+        kept = {table: dict(getattr(self, table)) for table in tables}
+        owners = {text: list(found) for text, found in self.owners.items()}
+        yield
+        vars(self).update(kept, owners=owners)
+
     def value(self, current: Node) -> Expr:
         """The expression of a node that has been lowered."""
         return self.done[current]

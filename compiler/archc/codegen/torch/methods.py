@@ -267,10 +267,11 @@ def _penalties(low: Lowering, graph: Graph) -> list[Statement]:
     if not graph.penalties:
         return []
     low.block = []
-    for output in graph.penalties:
-        low.lower(output.node)
-        pair = Expr("tuple", (literal_text(output.name), low.out(low.value(output.node), output.layout)))
-        low.block.append(Do(Expr("function", (pair,), ("self.penalties.append",), None)))
+    with low.apart():
+        for output in graph.penalties:
+            low.lower(output.node)
+            pair = Expr("tuple", (literal_text(output.name), low.out(low.value(output.node), output.layout)))
+            low.block.append(Do(Expr("function", (pair,), ("self.penalties.append",), None)))
     return [Branch(name("self.penalties is not None"), tuple(low.block))]
 
 
