@@ -95,3 +95,10 @@ def test_the_derivative_of_a_loop_whose_yields_need_no_state() -> None:
     x = np.linspace(-1, 1, 5)
     found = evaluate(derived, {"x": x, **{port.name: np.ones(5) for port in derived.inputs if port.name != "x"}}, {})
     np.testing.assert_allclose(found.outputs["d_x"], 1 - np.tanh(x) ** 2, rtol=1e-12)
+
+
+def test_a_check_whose_read_nobody_needs_is_in_the_source() -> None:
+    text = "layer L(c: axis) { param place[s=32, c] = 1\n forward(x[n, t, c]) -> like x { y = place[s = t]\n return 2 * x } }"
+    first = graph(text, "L")
+    assert [check.relation for check in first.checks] == ["at least"]
+    assert digest(graph(to_source(first, "L"), "L")) == digest(first)

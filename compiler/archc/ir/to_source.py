@@ -8,12 +8,12 @@ makes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis, Dim, Layout, dim_size, flat
 from archc.ir.forms.call import SEVERAL
-from archc.ir.graph import Call, Definition, Graph, Port
+from archc.ir.graph import Call, Definition, Graph, Port, Read, inside, topological
 from archc.ir.source_body import ATOM, WIDTH, Body, Names, bare, in_order
 from archc.ir.text import axes_of
 
@@ -144,9 +144,12 @@ class _Layer:
                 self.quotient(d, body)
             elif d not in self.quotients and str(d.whole) not in self.split and d.whole.symbols <= self.symbols.keys():
                 self.equal(d.whole, Size.symbol(d.symbol) * d.part, body)
+        indexed = set(_indexed(self.graph))
         for check in self.graph.checks:
             if check.relation == "equal":
                 self.equal(check.left, check.right, body)
+            elif check.left not in indexed:
+                self.at_least(check.left, check.right, body)
 
     def quotient(self, d: Definition, body: Body) -> None:
         """An axis of the size that a definition gives, and the check that the quotient is exact."""
@@ -165,6 +168,12 @@ class _Layer:
             known = body.names.fresh("size")
             body.lines.append(f"axis {known} = {body.size(left)}")
         body.lines.append(f"axis {known} = {body.size(right)}")
+
+    def at_least(self, left: Size, right: Size, body: Body) -> None:
+        """A check that a size is at least another, which no read brings along: an index up to one on an axis of the other."""
+        axis, index = body.names.fresh("size"), body.names.fresh("size")
+        body.lines += [f"axis {axis} = {body.size(left)}", f"axis {index} = {body.size(right)}",
+                       f"{body.names.fresh('checked')} = ({axis} + 0)[{axis} = {index}]"]
 
     def forward(self, body: Body) -> str:
         """The statements of `forward`, into the body; and its results as the signature states them."""
@@ -275,3 +284,12 @@ def dtype_text(port: Port) -> str:
 
 def _atom(size: str) -> str:
     return size if size.isalnum() else f"({size})"
+
+
+def _indexed(graph: Graph) -> Iterator[Size]:
+    """The sizes of the axes that reads index, in loops and calls as well."""
+    for node in topological(graph.roots):
+        if isinstance(node.attrs, Read):
+            yield from (at.axis.size for at in node.attrs.at)
+        for inner in inside(node):
+            yield from _indexed(inner)
