@@ -129,6 +129,7 @@ def test_any_layout_at_length(draw: random.Random) -> None:
         ("fn f(x[n, (g = 8   k) = c]) -> [n, u=|c|+1] { return x }", "fn f(x[n, (g=8 k)=c]) -> [n, u = |c| + 1] { return x }\n"),
         ("fn f(x,act: fn( y ) = silu) { return act (x) }", "fn f(x, act: fn(y) = silu) { return act(x) }\n"),
         ("fn f(x) surrogate grad( dy ) {x:dy} { return sign(x) }", "fn f(x) surrogate grad(dy) { x: dy } { return sign(x) }\n"),
+        ("import std.norm       # a\nfn f(x) { return x }  # b\n", "import std.norm  # a\n\nfn f(x) { return x }  # b\n"),
         ("fn f(x) {}", "fn f(x) {}\n"),
         ("import  std . kan\nimport std.norm\nfn f(x) { return x }\nfn g(x) { return x }",
          "import std.kan\nimport std.norm\n\nfn f(x) { return x }\nfn g(x) { return x }\n"),

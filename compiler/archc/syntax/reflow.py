@@ -176,7 +176,8 @@ class Writer:
 
     def align_notes(self, entries: Sequence[Statement], places: Sequence[tuple[int, int]]) -> None:
         """Columns of comments at the ends of neighbouring lines that were aligned stay so."""
-        for run in runs(entries, lambda entry: entry.note_column if entry.parts and entry.note else 0):
+        found = runs(entries, lambda entry: entry.note_column if entry.parts and entry.note else 0)
+        for run in [part for lines in found for part in neighbours(lines, places)]:
             if len(run) < 2 or any(places[n][0] != places[n][1] for n in run):
                 continue
             columns = {n: len(self.lines[places[n][0]]) - len(entries[n].note) for n in run}
@@ -326,3 +327,14 @@ def runs(entries: Sequence[Statement], column_of: Callable[[Statement], int]) ->
         else:
             out.append([n])
     return [run for run in out if column_of(entries[run[0]])]
+
+
+def neighbours(run: Sequence[int], places: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """The parts of a run that are neighbours as they are written too: a blank line may have come between."""
+    out: list[list[int]] = []
+    for n in run:
+        if out and places[n][0] == places[out[-1][-1]][1] + 1:
+            out[-1].append(n)
+        else:
+            out.append([n])
+    return out

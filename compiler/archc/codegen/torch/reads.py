@@ -213,7 +213,8 @@ def _by_vector(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> 
     x, places = _ready(low, x, axis, index, vector(low, index.form, order), fill)
     if not order:
         places = Expr("view", (places, literal(1)), (), (axis,), "int")
-        taken = Expr("index_select", (x, places), (x.position(axis),), x.dims, x.dtype)
+        one: Dims = tuple(None if dim == axis else dim for dim in x.dims or ())
+        taken = Expr("index_select", (x, places), (x.position(axis),), one, x.dtype)
         return Expr("squeeze", (taken,), (x.position(axis),), tuple(d for d in x.dims or () if d != axis), x.dtype)
     return layout.relabel(Expr("index_select", (x, places), (x.position(axis),), x.dims, x.dtype), {axis: order[0]})
 
@@ -238,9 +239,11 @@ def _gather(low: Lowering, x: Expr, axis: Axis, index: Index, fill: Expr) -> Exp
         return Expr("index_select", (x, tensor), (x.position(axis),), dims, x.dtype)
     flat = Expr("method", (tensor, literal(-1)), ("reshape",), (axis,), "int") if inner else Expr(
         "view", (tensor, literal(1)), (), (axis,), "int")
-    taken = Expr("index_select", (x, flat), (x.position(axis),), x.dims, x.dtype)
     if not inner:
+        one: Dims = tuple(None if dim == axis else dim for dim in x.dims)
+        taken = Expr("index_select", (x, flat), (x.position(axis),), one, x.dtype)
         return Expr("squeeze", (taken,), (x.position(axis),), dims, x.dtype)
+    taken = Expr("index_select", (x, flat), (x.position(axis),), x.dims, x.dtype)
     return layout.unflatten(taken, axis, [dim for dim in inner if dim is not None], low.size, lambda _: False)
 
 
