@@ -102,3 +102,17 @@ def test_a_check_whose_read_nobody_needs_is_in_the_source() -> None:
     first = graph(text, "L")
     assert [check.relation for check in first.checks] == ["at least"]
     assert digest(graph(to_source(first, "L"), "L")) == digest(first)
+
+
+def test_an_index_given_to_a_loop_of_a_fn_is_the_step() -> None:
+    text = """fn total(x[..., k]) -> (last[...]) {
+    scan k {
+        state s[...] = 0
+        s = tanh(s + x)
+        finally last = s
+    }
+}
+layer L() { forward(x[n, k]) -> [n] { return total(k) + sum[k](x) } }
+"""
+    first = graph(text, "L")
+    assert digest(graph(to_source(first, "L"), "L")) == digest(first)

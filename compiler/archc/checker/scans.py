@@ -13,7 +13,7 @@ from archc.checker import axes as axis_rules
 from archc.checker import expressions, statements
 from archc.checker.frame import Frame, Stop
 from archc.checker.terms import INT, as_term, converted, expand, is_term
-from archc.checker.typed import Loop, LoopResult, ReadAt, StateRef, Step, Term
+from archc.checker.typed import AxisIndex, Loop, LoopResult, ReadAt, StateRef, Step, Term
 from archc.checker.types import LEADING, Axis, Type, flat
 from archc.checker.values import POISON, Value
 from archc.diagnostics import codes
@@ -65,6 +65,8 @@ class LoopFrame(Frame):
         value = self.parent.element(value, span)
         if is_term(value) and self.axis in value.type.axes:  # type: ignore[union-attr]
             term: Term = value  # type: ignore[assignment]
+            if isinstance(term, AxisIndex) and term.axis == self.axis:
+                return self.step  # given to a fn by another name, an index is an index still
             return ReadAt(
                 term, ((self.axis, self.step, "trust"),), None, Type(term.type.dtype, term.type.axes - {self.axis}), span
             )
