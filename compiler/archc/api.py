@@ -265,8 +265,8 @@ def simplified(package: Package) -> Package:
 
 def grouped(package: Package) -> Package:
     """The package with what its methods do joined in groups, a kernel for each."""
-    from archc.passes.base import run
     from archc.passes.group import GROUP
+    from archc.watch import run
 
     def methods(module: Module) -> tuple[Method, ...]:
         done = {id(graph): run(graph, (GROUP,)) for method in module.methods for graph in (method.train, method.eval)}

@@ -122,6 +122,16 @@ def test_masks_and_rows_without_any() -> None:
     assert not ours(x, keep)[:, 2].any()
 
 
+@pytest.mark.parametrize("names", [("Logistic", "int", "double", "register"), ("Double", "exponential", "T", "larger"),
+                                   ("Main", "place", "chunk", "std")])
+def test_names_that_mean_something_in_cpp(names: tuple[str, ...]) -> None:
+    layer, axis, x, scale = names
+    text = (f"layer {layer}({axis}: axis) {{ param {scale}[{axis}] = 2\n"
+            f" forward({x}[n, {axis}]) -> [n, {axis}] {{ return tanh({x} * {x}) * {scale} }} }}")
+    module = getattr(Namespace(api.open_text(text, "names.arch"), f"names{layer}", {}, TARGETS["cpp"]), layer)(6)
+    torch.testing.assert_close(module(X.float()), 2 * torch.tanh(X.float() ** 2))
+
+
 @pytest.fixture
 def scaled() -> nn.Module:
     return layers("cpp").Scaled(c=6, dtype=torch.float64)  # type: ignore[no-any-return]

@@ -15,17 +15,18 @@ from itertools import pairwise
 from archc.checker.sizes import Size, product
 from archc.checker.types import LEADING, Axis, Type, flat, layout_of
 from archc.codegen.cpp.form import Array, Block, Expr, Fill, For, Index, Kernel, Let, Start, Statement, Store, verify, walk
+from archc.codegen.cpp.prelude import RESERVED
 from archc.codegen.cpp.spelling import REDUCTIONS, SPELLING
 from archc.codegen.torch.names import Names
 from archc.ir.build import apply
 from archc.ir.graph import Graph, Node, node, rewrite, topological, users
-from archc.ir.meaning import meaning
+from archc.ir.meaning import meaning, substitute
 from archc.ops.table import OPS
 from archc.passes.group import split
 
 Order = tuple[Axis, ...]
 
-USED = ("T", "threads", "team", "chunk", "chunks", "places", "at", *(f"place_{n}" for n in range(16)), "place")
+USED = (*RESERVED, "T", "threads", "team", "chunk", "chunks", "places", "at", *(f"place_{n}" for n in range(16)), "place")
 """Names of the code around a kernel's body."""
 
 LANES, RUN = 64, 4096
@@ -39,8 +40,17 @@ def lower(group: Graph, name: str, orders: Mapping[str, Order], doc: str = "") -
     """The kernel of a group. `orders` says how the axes of each input and output lie in memory, outermost first."""
     ports = tuple(replace(port, layout=layout_of(orders[port.name])) for port in group.inputs)
     outputs = tuple(replace(output, layout=layout_of(orders[output.name])) for output in group.outputs)
-    spelled = _spelled(replace(group, inputs=ports, outputs=outputs))
+    spelled = _spelled(_named(replace(group, inputs=ports, outputs=outputs)))
     return _Lowering(_collapsed(spelled), name, doc).kernel()
+
+
+def _named(graph: Graph) -> Graph:
+    """The graph with inputs and results whose names C++ and the code around do not use; their order stays."""
+    names = Names(USED)
+    ports = {port.node: replace(port, name=names.fresh(port.name)) for port in graph.inputs}
+    roots = [substitute(root, {old: port.node for old, port in ports.items()}) for root in graph.roots]
+    outputs = tuple(replace(output, name=names.fresh(output.name)) for output in graph.outputs)
+    return replace(graph, inputs=tuple(ports.values()), outputs=outputs).with_roots(roots)
 
 
 def _spelled(graph: Graph) -> Graph:

@@ -4,6 +4,10 @@ Relaxed, and where: sums are added up in the order of the lanes. Everything else
 infinities, nan and subnormal numbers.
 """
 
+from __future__ import annotations
+
+import re
+
 PRELUDE = r"""
 #include <algorithm>
 #include <cmath>
@@ -171,3 +175,17 @@ static inline float logarithm_of_1_plus(float x) {
 static inline double inverse_root(double x) { return 1.0 / std::sqrt(x); }
 static inline float inverse_root(float x) { return 1.0f / std::sqrt(x); }
 """
+
+KEYWORDS = (
+    "alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch", "char",
+    "char16_t", "char32_t", "class", "compl", "const", "const_cast", "constexpr", "continue", "decltype", "default", "delete",
+    "do", "double", "dynamic_cast", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto",
+    "if", "inline", "int", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr", "operator", "or",
+    "or_eq", "private", "protected", "public", "register", "reinterpret_cast", "return", "short", "signed", "sizeof", "static",
+    "static_assert", "static_cast", "struct", "switch", "template", "this", "thread_local", "throw", "true", "try", "typedef",
+    "typeid", "typename", "union", "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq",
+    "std", "main", "int64_t", "int32_t",
+)
+
+RESERVED = (*KEYWORDS, *dict.fromkeys(re.findall(r"(?:inline|constexpr|struct)(?: \S+)? (\w+)(?=\(| \{)", PRELUDE)))
+"""Words of C++, and what the prelude defines: nothing in a kernel has such a name."""

@@ -101,13 +101,13 @@ class _Group:
     def kernel_call(self) -> Expr:
         body = self.call.body
         orders = {port.name: flat(port.layout) for port in body.inputs} | {out.name: flat(out.layout) for out in body.outputs}
-        kernel = lower(body, self.title.strip("_"), orders, _sentence(body))
+        kernel = lower(body, f"{self.title.strip('_')}_kernel", orders, _sentence(body))
         self.kernels.append(kernel)
         low = self.lowering(body, {})
         shapes = tuple(Expr("tuple", tuple(low.size(axis.size) for axis in flat(o.layout))) for o in body.outputs)
         sizes = tuple(Expr("name", (), (low.symbol(symbol),), None, "int") for symbol, _ in kernel.symbols)
         tensors = tuple(name(self.taken[port.name]) for port in self.inputs)
-        numbers = tuple(name(self.taken[text]) for text in kernel.numbers)
+        numbers = tuple(name(self.taken[port.name]) for port in body.inputs if port.role == "number")
         parts = (Expr("tuple", tensors), Expr("tuple", shapes), Expr("tuple", sizes), Expr("tuple", numbers))
         return Expr("function", (Expr("literal", (), (f'"{kernel.name}"',)), *parts), ("_kernels",))
 
