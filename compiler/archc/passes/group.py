@@ -21,6 +21,7 @@ from archc.ir.graph import Call, Graph, Node, Output, Port, carry, node, topolog
 from archc.ops.table import OPS
 from archc.passes.base import Keeps, Pass, run
 from archc.passes.distribute import DISTRIBUTE
+from archc.passes.forms.common import fresh_name
 from archc.passes.gather import GATHER
 from archc.passes.gradient import gradient
 from archc.passes.hoist import HOIST
@@ -293,7 +294,7 @@ def fused_call(graph: Graph, name: str, needs: Sequence[Node], outputs: Sequence
     ports, inside = [], {}
     for arg in needs:
         wish = str(arg.attrs).rsplit(".", 1)[-1] if arg.op == "input" else graph.notes.names.get(arg, "value")
-        text = _free(wish, taken)
+        text = fresh_name(wish, taken)
         role = "number" if roles.get(arg) == "number" else "input"
         order = sorted(arg.axes, key=lambda axis: axis.name)
         port = Port(text, Type(arg.type.dtype, arg.axes), layout_of(order), role)  # type: ignore[arg-type]
@@ -305,12 +306,12 @@ def fused_call(graph: Graph, name: str, needs: Sequence[Node], outputs: Sequence
             inside[current] = current if args == current.args else node(current.op, args, current.attrs, current.type)
     titles = {output.node: output.name for output in graph.outputs} | {u.node: f"new_{u.buffer}" for u in graph.updates}
     results = tuple(
-        Output(_free(titles.get(output) or graph.notes.names.get(output, "result"), taken), inside[output],
+        Output(fresh_name(titles.get(output) or graph.notes.names.get(output, "result"), taken), inside[output],
                layout_of(sorted(output.axes, key=lambda axis: axis.name)))
         for output in outputs)
     notes = carry(graph.notes, inside)
     body = Graph(name, tuple(ports), results, notes=notes)
-    cotangents = tuple(Port(_free(f"d_{output.name}", taken), Type(output.node.type.dtype, output.node.axes), output.layout)
+    cotangents = tuple(Port(fresh_name(f"d_{output.name}", taken), Type(output.node.type.dtype, output.node.axes), output.layout)
                        for output in results)
     wrt = [port.name for port in ports if port.type.dtype == "float" and port.role == "input"] if derivative else []
     vjp = Graph(f"{name}_derivative", (*ports, *cotangents), ())
@@ -318,12 +319,3 @@ def fused_call(graph: Graph, name: str, needs: Sequence[Node], outputs: Sequence
         pulled = run(gradient(body, wrt), TIDY, verify=False)
         vjp = Graph(vjp.name, vjp.inputs, pulled.outputs, notes=pulled.notes)
     return Call(body, vjp, tuple(wrt), tuple(p.name for p in ports if p.name not in wrt), fused=True)
-
-
-def _free(wish: str, taken: set[str]) -> str:
-    """The wished name, or it with the first number that makes it free; taken from now on."""
-    text, more = wish, 2
-    while text in taken:
-        text, more = f"{wish}_{more}", more + 1
-    taken.add(text)
-    return text
