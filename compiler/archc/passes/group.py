@@ -6,8 +6,8 @@ its operations is never written to memory.
 
     y = x * rsqrt(mean[c](x * x) + eps) * gamma          one group, parallel over n
 
-Products that sum over an axis and are larger than each of their factors, reads, draws, loops and sub-modules end a group: a
-library, or a pass of its own, does them better.
+Products that sum over an axis and are larger than each of their factors, reads, draws and sub-modules end a group: a library, or
+a pass of its own, does them better. A loop whose steps a kernel can compute is a group of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from archc.passes.distribute import DISTRIBUTE
 from archc.passes.forms.common import fresh_name
 from archc.passes.gather import GATHER
 from archc.passes.gradient import gradient
+from archc.passes.group_loops import loops, starts
 from archc.passes.hoist import HOIST
 from archc.passes.simplify import SIMPLIFY
 
@@ -247,8 +248,11 @@ GROUP = Pass("group", "join what one kernel computes: elementwise operations wit
 def _grouped(graph: Graph, derivative: bool) -> Graph:
     fixed = _fixed(graph)
     found = [c for c in clusters_of(graph) if sum(n.op not in FREE for n in c.members) >= LEAST_WORK]
-    home = {member: cluster for cluster in found for member in cluster.members}
     reading, roots = users(graph.roots), set(graph.roots)
+    scans = [Cluster(dict.fromkeys(members)) for members in loops(graph, reading, OVER_AXES)]
+    given = fixed | starts(graph, fixed)
+    found += scans
+    home = {member: cluster for cluster in found for member in cluster.members}
     new: dict[Node, Node] = {}
     stack: list[Node] = list(reversed(graph.roots))
     count = 0
@@ -258,7 +262,7 @@ def _grouped(graph: Graph, derivative: bool) -> Graph:
         if current in new:
             stack.pop()
             continue
-        needs = current.args if cluster is None else tuple(_outside(cluster, fixed))
+        needs = current.args if cluster is None else tuple(_outside(cluster, given if cluster in scans else fixed))
         if missing := [arg for arg in needs if arg not in new]:
             stack.extend(reversed(missing))
             continue
@@ -268,7 +272,8 @@ def _grouped(graph: Graph, derivative: bool) -> Graph:
             new[current] = current if args == current.args else node(current.op, args, current.attrs, current.type)
             continue
         count += 1
-        outputs = [n for n in cluster.members if n in roots or any(reader not in cluster.members for reader in reading[n])]
+        outputs = [n for n in cluster.members if n.op != "scan" and (
+            n in roots or any(reader not in cluster.members for reader in reading[n]))]
         call = fused_call(graph, f"{graph.name}_{count}" if len(found) > 1 else graph.name, needs, outputs, derivative)
         whole = node("call", tuple(new[arg] for arg in needs), call, Type("float"))
         for place, output in enumerate(outputs):

@@ -67,16 +67,37 @@ class Store:
 
 @dataclass(frozen=True)
 class For:
-    """A loop from 0 up to a size, or to the elements that a block has left. `simd`: its steps are independent but for `sums`."""
+    """A loop from 0 up to a size, or to the elements that a block has left; `reverse`: from the last one down. `simd`: its steps
+    are independent but for `sums`."""
 
     variable: str
     extent: Size | str
     body: tuple[Statement, ...]
     simd: bool = False
     sums: tuple[tuple[str, str], ...] = ()  # operation and variable
+    reverse: bool = False
 
 
-Statement = Union[Let, Start, Fill, Store, For]
+@dataclass(frozen=True)
+class Lanes:
+    """What is done for one block of an axis: elements `variable_first` + 0 up to `variable_count`, which is `width` but in the
+    last block. `loop`: for all blocks, one after the other; else the block is one of the kernel's places."""
+
+    variable: str
+    size: Size
+    width: int
+    body: tuple[Statement, ...]
+    loop: bool
+
+
+@dataclass(frozen=True)
+class Local:
+    """Memory of constant size, of the block of statements around it."""
+
+    array: Array
+
+
+Statement = Union[Let, Start, Fill, Store, For, Lanes, Local]
 
 
 @dataclass(frozen=True)
@@ -103,7 +124,7 @@ class Kernel:
     """`parallel`: loop variables and extents, outermost first, the block's number last. `partial`: arrays that each chunk adds up
     for itself, added together in order of the chunks when all are done; then comes `after`. `chunks` says how many there are
     where the result depends on it, so that it does not depend on the number of threads. One thread does it `alone` where `work`
-    is less.
+    is less. `before` comes first, in one thread.
     """
 
     name: str
@@ -122,6 +143,7 @@ class Kernel:
     partial: tuple[tuple[str, Array], ...] = ()  # the reduction, the array
     after: tuple[Statement, ...] = ()
     after_scratch: tuple[Array, ...] = ()
+    before: tuple[Fill, ...] = ()
 
 
 def verify(kernel: Kernel) -> None:
@@ -132,6 +154,7 @@ def verify(kernel: Kernel) -> None:
     loops = {variable for variable, _ in kernel.parallel}
     block = {kernel.block.variable, f"{kernel.block.variable}_first"} if kernel.block else set()
     scratch = {array.name for array in kernel.scratch}
+    _verify(kernel.before, set(), written, kernel)
     _verify(kernel.body, told | loops | block | scratch, scratch | written | partial, kernel)
     after = {array.name for array in kernel.after_scratch}
     _verify(kernel.after, told | partial | after, after | written, kernel)
@@ -142,6 +165,10 @@ def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], ke
     for statement in body:
         if isinstance(statement, For):
             _verify(statement.body, known | {statement.variable}, writable, kernel)
+            continue
+        if isinstance(statement, Lanes):
+            _demand(statement.loop or f"{statement.variable}_block" in known, statement.variable, kernel)
+            _verify(statement.body, known | {f"{statement.variable}_first"}, writable, kernel)
             continue
         if isinstance(statement, (Fill, Store)):
             _demand(statement.array in writable, statement.array, kernel)
@@ -158,6 +185,8 @@ def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], ke
             known.add(statement.name)
         if isinstance(statement, Start):
             writable.add(statement.name)
+        if isinstance(statement, Local):
+            writable.add(statement.array.name)
 
 
 def _demand(holds: bool, name: str, kernel: Kernel) -> None:

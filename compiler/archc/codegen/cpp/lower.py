@@ -19,14 +19,16 @@ from archc.codegen.cpp.prelude import RESERVED
 from archc.codegen.cpp.spelling import REDUCTIONS, SPELLING
 from archc.codegen.torch.names import Names
 from archc.ir.build import apply
-from archc.ir.graph import Graph, Node, node, rewrite, topological, users
+from archc.ir.graph import Accumulate, At, Graph, Node, Read, Scan, node, rewrite, topological, users
 from archc.ir.meaning import meaning, substitute
 from archc.ops.table import OPS
+from archc.passes.base import also_inside
 from archc.passes.group import split
 
 Order = tuple[Axis, ...]
 
-USED = (*RESERVED, "T", "threads", "team", "chunk", "chunks", "places", "at", *(f"place_{n}" for n in range(16)), "place")
+USED = (*RESERVED, "T", "threads", "team", "chunk", "chunks", "places", "at", *(f"place_{n}" for n in range(16)), "place",
+        "lanes")
 """Names of the code around a kernel's body."""
 
 LANES, RUN = 64, 4096
@@ -41,6 +43,10 @@ def lower(group: Graph, name: str, orders: Mapping[str, Order], doc: str = "") -
     ports = tuple(replace(port, layout=layout_of(orders[port.name])) for port in group.inputs)
     outputs = tuple(replace(output, layout=layout_of(orders[output.name])) for output in group.outputs)
     spelled = _spelled(_named(replace(group, inputs=ports, outputs=outputs)))
+    if any(isinstance(n.attrs, Scan) for n in topological(spelled.roots)):
+        from archc.codegen.cpp import scans  # which takes names from here
+
+        return scans.lower(spelled, name, doc)
     return _Lowering(_collapsed(spelled), name, doc).kernel()
 
 
@@ -53,6 +59,7 @@ def _named(graph: Graph) -> Graph:
     return replace(graph, inputs=tuple(ports.values()), outputs=outputs).with_roots(roots)
 
 
+@also_inside
 def _spelled(graph: Graph) -> Graph:
     """The graph in operations that C++ has."""
     known = SPELLING.keys() | REDUCTIONS.keys()
@@ -112,6 +119,13 @@ def relabelled(graph: Graph, names: Mapping[Axis, Axis | None]) -> Graph:
             attrs = frozenset(axes(attrs))
         elif isinstance(attrs, Axis):
             (attrs,) = axes((attrs,))
+        elif isinstance(attrs, (Read, Accumulate)):
+            attrs = replace(attrs, at=tuple(At(axis, at.border) for at in attrs.at for axis in axes((at.axis,))))
+            if isinstance(attrs, Accumulate):
+                attrs = replace(attrs, keep=frozenset(axes(attrs.keep)))
+        elif isinstance(attrs, Scan):
+            (axis,) = axes((attrs.axis,))
+            attrs = replace(attrs, axis=axis, body=relabelled(attrs.body, names))
         new[current] = node(current.op, (new[arg] for arg in current.args), attrs, type_of(current.type))
     ports = tuple(replace(p, type=type_of(p.type), layout=layout_of(axes(d[0] for d in p.layout))) for p in graph.inputs)
     outputs = tuple(replace(o, node=new[o.node], layout=layout_of(axes(d[0] for d in o.layout))) for o in graph.outputs)

@@ -15,6 +15,7 @@ PRELUDE = r"""
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <type_traits>
 
 template <typename T> struct Memory {
     std::unique_ptr<T[]> start;

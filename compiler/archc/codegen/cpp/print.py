@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from archc.checker.sizes import Size
-from archc.codegen.cpp.form import Array, Expr, Fill, For, Index, Kernel, Let, Start, Statement, Store
+from archc.codegen.cpp.form import Array, Expr, Fill, For, Index, Kernel, Lanes, Let, Local, Start, Statement, Store
 from archc.codegen.cpp.prelude import PRELUDE
 from archc.codegen.cpp.spelling import NEUTRAL, PRAGMAS, REDUCTIONS, SPELLING, TIGHT
 from archc.ops.table import DType
@@ -34,7 +34,8 @@ class _Printer:
         doc = [*kernel.doc.splitlines(), *textwrap.wrap(f"{read} -> {written}", WIDTH - 3)]
         head = _call(f"static void {kernel.name}", self.arguments(TYPES, "_given"), " {")
         body = [f"{STEP}const T {number} = T({number}_given);" for number in kernel.numbers]
-        lines = [*(f"// {line}" for line in doc), "template <typename T>", *head, *body, *self.parallel(), *self.combined()]
+        lines = [*(f"// {line}" for line in doc), "template <typename T>", *head, *body, *self.block(kernel.before, STEP)]
+        lines += [*self.parallel(), *self.combined()]
         lines += [*self.memory(kernel.after_scratch, STEP), *self.block(kernel.after, STEP), "}", ""]
         return lines + [line for dtype, name in (("float", "float32"), ("double", "float64")) for line in self.entry(dtype, name)]
 
@@ -123,6 +124,11 @@ class _Printer:
                 lines.append(f"{indent}std::fill_n({statement.array}, {self.size(statement.count)}, {neutral});")
             elif isinstance(statement, Store):
                 lines.append(f"{indent}{self.store(statement)}")
+            elif isinstance(statement, Local):
+                array = statement.array
+                lines.append(f"{indent}{TYPES[array.dtype]} {array.name}[{self.size(array.count)}];")
+            elif isinstance(statement, Lanes):
+                lines += self.lanes(statement, indent)
             else:
                 lines += self.loop(statement, indent)
         return lines
@@ -143,7 +149,22 @@ class _Printer:
         v = loop.variable
         extent = loop.extent if isinstance(loop.extent, str) else self.size(loop.extent)
         head = f"{indent}for (int64_t {v} = 0; {v} < {extent}; ++{v}) {{"
+        if loop.reverse:
+            head = f"{indent}for (int64_t {v} = {extent} - 1; {v} >= 0; --{v}) {{"
         return [*lines, head, *self.block(loop.body, indent + STEP), f"{indent}}}"]
+
+    def lanes(self, block: Lanes, indent: str) -> list[str]:
+        """The body twice: compilers unroll the one with a constant number of lanes, and keep sums in registers."""
+        v, width, size = block.variable, block.width, self.size(block.size)
+        inner = indent + STEP * block.loop
+        blocks = f"({size} + {width - 1}) / {width}"
+        head = [f"{indent}for (int64_t {v}_block = 0; {v}_block < {blocks}; ++{v}_block) {{"] * block.loop
+        lines = [f"const int64_t {v}_first = {v}_block * {width};",
+                 f"const int64_t {v}_left = {size} - {v}_first;",
+                 f"const auto lanes = [&](const auto {v}_count) {{", *self.block(block.body, STEP), "};",
+                 f"if ({v}_left >= {width}) lanes(std::integral_constant<int64_t, {width}>());",
+                 f"else lanes({v}_left);"]
+        return [*head, *(f"{inner}{line}" for line in lines), *[f"{indent}}}"] * block.loop]
 
     # -- expressions ---------------------------------------------------------------------------------------------
     def expr(self, expr: Expr) -> str:

@@ -1,0 +1,54 @@
+"""Which loops a kernel computes whole, and what belongs to each.
+
+A kernel takes a loop whose steps are elementwise operations, reductions, and loops of the same kind. Its states then never leave
+the thread that computes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from archc.checker.types import Axis
+from archc.ir.graph import Graph, Node, Read, Scan, topological
+from archc.ops.table import OPS
+
+PLAIN = frozenset({"const", "size", "iota", "input", "expand", "item", "detach"})
+
+
+def _whole(scan: Node, reading: Mapping[Node, Sequence[Node]], over_axes: frozenset[str]) -> bool:
+    """Whether a kernel can compute a loop; its results are floats."""
+    attrs = scan.attrs
+    if not isinstance(attrs, Scan) or any(item.type.dtype != "float" for item in reading[scan]):
+        return False
+    return any(arg.type.dtype == "float" and arg.op != "expand" for arg in scan.args) and _computes(attrs, frozenset(), over_axes)
+
+
+def _computes(scan: Scan, around: frozenset[Axis], over_axes: frozenset[str]) -> bool:
+    around |= {scan.axis}
+    return not any(port.type.axes & around for port in scan.body.inputs) and all(
+        _known(current, around, over_axes) for current in topological(scan.body.roots))
+
+
+def _known(current: Node, around: frozenset[Axis], over_axes: frozenset[str]) -> bool:
+    """Whether a kernel has the operation, and its value no axis of the loops around it."""
+    attrs, row = current.attrs, OPS.get(current.op)
+    if current.type.dtype == "complex" or current.axes & around or attrs in around:
+        return False
+    if isinstance(attrs, Scan):
+        return _computes(attrs, around, over_axes)
+    if isinstance(attrs, Read):
+        return False
+    return current.op in PLAIN or current.op in over_axes or (row is not None and row.form == "elementwise")
+
+
+def loops(graph: Graph, reading: Mapping[Node, Sequence[Node]], over_axes: frozenset[str]) -> Iterator[tuple[Node, ...]]:
+    """The loops for kernels, each with its results. `over_axes`: rows over axes that kernels compute."""
+    for current in topological(graph.roots):
+        if current.op == "scan" and _whole(current, reading, over_axes):
+            yield (current, *dict.fromkeys(reading[current]))
+
+
+def starts(graph: Graph, fixed: frozenset[Node]) -> frozenset[Node]:
+    """Starts of states that are the same everywhere: a kernel writes them itself."""
+    return frozenset(arg for current in topological(graph.roots) if isinstance(current.attrs, Scan)
+                     for arg in current.args[: current.attrs.states] if arg.op == "expand" and arg.args[0] in fixed)
