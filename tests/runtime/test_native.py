@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
+import torch
 
 from archc.cli.main import main
+from archc.codegen.cpp.print import RULE
 from archc.runtime import native
 
 pytestmark = pytest.mark.compiler
@@ -70,29 +73,26 @@ def test_a_killed_build_leaves_nothing_half_written(cache: Path) -> None:
     assert not list(cache.glob(".*"))
 
 
-def test_a_damaged_library_is_built_again(tmp_path: Path) -> None:
-    (tmp_path / "kernels.cpp").write_text(TEXT)
+def test_a_damaged_library_is_built_again() -> None:
     native.build(TEXT).write_bytes(b"torn")
-    library = native.Kernels(str(tmp_path / "modules.py")).library
-    assert library is not None
-    assert library.answer() == 42
+    assert native.opened(TEXT).answer() == 42
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "kernels.cpp").write_text(TEXT)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ARCHC_CACHE", str(tmp_path / "file"))
-    library = native.Kernels(str(tmp_path / "modules.py")).library
-    assert library is not None
-    assert library.answer() == 42
+    assert native.opened(TEXT).answer() == 42
 
 
 def test_what_the_compiler_refuses_is_one_warning(tmp_path: Path, cache: Path) -> None:
-    (tmp_path / "kernels.cpp").write_text("not C++")
+    (tmp_path / "kernels.cpp").write_text(f"{RULE} answer\nnot C++")
     kernels = native.Kernels(str(tmp_path / "modules.py"))
     with pytest.warns(UserWarning, match="computing with torch's own operations, because the C\\+\\+ compiler refused"):
-        assert kernels.library is None
-    assert kernels.library is None
+        assert not kernels.fit(torch.ones(2))
+    with warnings.catch_warnings(record=True) as said:
+        assert not kernels.fit(torch.ones(2))
+        assert not kernels.fit(torch.ones(2, dtype=torch.float64))
+    assert not said
     assert not list(cache.iterdir())
 
 

@@ -38,8 +38,8 @@ def emit(package: Package, *, targets: Sequence[str] = ("torch",), compiler_vers
     if len(listed) > 100:
         listed = "\n    " + ",\n    ".join(f'"{title}"' for title in roots) + ",\n"
     first = f'"""Layers of {source}; {head}."""\n\n{imports}\n\n__all__ = [{listed}]\n'
-    modules, kernels = modules_text(package, titles, f"{head[0].upper()}{head[1:]}. Change that file, not this one.")
-    fused = {"kernels.cpp": cpp.text(kernels, head), "runtime.py": runtime_text()} if kernels else {}
+    modules, kernels, rare = modules_text(package, titles, f"{head[0].upper()}{head[1:]}. Change that file, not this one.")
+    fused = {"kernels.cpp": cpp.text(kernels, head, rare), "runtime.py": runtime_text()} if kernels else {}
     manifest = _manifest(package, titles, tuple(targets), compiler_version, source, source_hash)
     return {
         "__init__.py": first,
@@ -60,8 +60,8 @@ def class_names(package: Package) -> dict[str, str]:
     return found
 
 
-def modules_text(package: Package, titles: dict[str, str], head: str) -> tuple[str, list[Kernel]]:
-    """One Python file with all classes, callees first; and the kernels that it calls."""
+def modules_text(package: Package, titles: dict[str, str], head: str) -> tuple[str, list[Kernel], list[Kernel]]:
+    """One Python file with all classes, callees first; the kernels that it calls, and those that it seldom calls."""
     registry = Registry(names=names.Names(titles.values()))
     classes: list[list[str]] = []
     states: dict[tuple[str, str], str] = {}
@@ -75,7 +75,7 @@ def modules_text(package: Package, titles: dict[str, str], head: str) -> tuple[s
     written = "\n\n\n".join("\n".join(lines) for lines in classes) + "\n"
     body = "\n\n\n".join([*used(written), written])
     text = "\n".join([f'"""{head}"""', "", "from __future__ import annotations", "", *_imports(body), "", "", body])
-    return text, registry.kernels
+    return text, registry.kernels, registry.rare
 
 
 def runtime_text() -> str:
@@ -101,7 +101,8 @@ def _imports(body: str) -> list[str]:
     found += ["import torch"]
     found += ["import torch.nn.functional as F"] if "F." in body else []
     found += ["from torch import Tensor, nn"]
-    return [*found, "", "from .runtime import Kernels", "", "_kernels = Kernels(__file__)"] if "_kernels" in body else found
+    used = ", ".join(name for name in ("Fused", "Kernels") if name in body or name == "Kernels")
+    return [*found, "", f"from .runtime import {used}", "", "_kernels = Kernels(__file__)"] if "_kernels" in body else found
 
 
 def _function_class(parts: Sequence[Function | str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Kernels in C++, built once for this machine and kept on disk. A compiled package carries this file; it needs torch alone.
 
 Where there is no C++ compiler, or where torch must see every operation (torch.compile, export, vmap, other devices and types),
-`fusible` says so, and the modules compute the same with torch's own operations.
+`fit` says so, and the modules compute the same with torch's own operations.
 """
 
 from __future__ import annotations
@@ -12,80 +12,141 @@ import ctypes
 import functools
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-w")
 LARGEST_CACHE = 1 << 29  # bytes
 TYPES = {torch.float32: "float32", torch.float64: "float64"}
+OTHERS = frozenset({torch.int64, torch.bool})
+ARGUMENTS = {"int64_t": ctypes.c_int64, "double": ctypes.c_double, "int": ctypes.c_int}
+RULE = re.compile(r"^// -{80} (\w+)(, built when it is first called)?\n", re.MULTILINE)
 SOURCES: dict[str, str] = {}
 """Texts of kernels that are in no file, by the `__file__` of the module that uses them."""
 
 
-class Kernels:
-    """The functions of the `kernels.cpp` beside a module."""
+OWN = frozenset({Tensor, torch.nn.Parameter})
+is_compiling, are_transforms_active = torch.compiler.is_compiling, torch._C._are_functorch_transforms_active
+count_modes, tracing = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
+
+
+class Fused(torch.autograd.Function):
+    """An autograd.Function whose `apply` goes straight to C: `fit` has seen that no transform of torch.func is at work."""
+
+    apply = torch._C._FunctionBase.__dict__["apply"]
+
+
+class Kernels(dict[tuple[str, torch.dtype], Any]):
+    """The functions of the `kernels.cpp` beside a module, by name and type."""
 
     def __init__(self, file: str) -> None:
+        super().__init__()
         self.file = file
-        self.functions: dict[str, Any] = {}
+        self.parts: dict[str, ctypes.CDLL] = {}  # by the name of a C function
+        self.built: dict[torch.dtype | None, bool] = {None: False}
+        self.lock = threading.RLock()
+
+    def fit(self, *tensors: Tensor) -> bool:
+        """Whether the kernels can compute with these tensors, here and now."""
+        if is_compiling() or are_transforms_active() or count_modes() or forward_ad._current_level >= 0 or tracing() is not None:
+            return False
+        found = None
+        for tensor in tensors:
+            if type(tensor) not in OWN or not tensor.is_cpu or not tensor.numel() or tensor.is_neg():
+                return False
+            dtype = tensor.dtype
+            if dtype is not found and dtype not in OTHERS:
+                if found is not None or dtype not in TYPES:
+                    return False
+                found = dtype
+        return self.built[found] if found in self.built else self.build(found)
+
+    def build(self, dtype: torch.dtype | None) -> bool:
+        """Builds the kernels for a type, but for those that are seldom called; False, said once, where that cannot be done."""
+        with self.lock:
+            if dtype not in self.built:
+                try:
+                    common = [part for part in self.texts if not part.seldom]
+                    self.load(balanced(common, os.cpu_count() or 1), TYPES[dtype])  # type: ignore[index]
+                    self.built[dtype] = True
+                except (OSError, BuildError) as problem:
+                    self.built = dict.fromkeys((None, *TYPES), False)
+                    warnings.warn(f"computing with torch's own operations, because {problem}", stacklevel=4)
+            return self.built[dtype]
 
     @functools.cached_property
-    def library(self) -> ctypes.CDLL | None:
-        """Built when it is first asked for; None, said once, where that cannot be done."""
-        try:
-            text = SOURCES.get(self.file) or Path(self.file).with_name("kernels.cpp").read_text(encoding="utf-8")
-            try:
-                return ctypes.CDLL(str(build(text)))
-            except OSError:  # what lies in the cache is damaged, or the cache cannot be written
-                return ctypes.CDLL(str(build(text, afresh=True)))
-        except (OSError, BuildError) as problem:
-            warnings.warn(f"computing with torch's own operations, because {problem}", stacklevel=4)
-            return None
+    def text(self) -> str:
+        return SOURCES.get(self.file) or Path(self.file).with_name("kernels.cpp").read_text(encoding="utf-8")
 
-    def fusible(self, *tensors: Tensor) -> bool:
-        """Whether the kernels can compute with these tensors, here and now."""
-        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack():
-            return False
-        if torch.autograd.forward_ad._current_level >= 0 or torch._C._get_tracing_state() is not None:
-            return False
-        dtype = None
-        for tensor in tensors:
-            if type(tensor) not in (Tensor, torch.nn.Parameter) or not tensor.is_cpu or not tensor.numel():
-                return False
-            if tensor.is_floating_point():
-                if tensor.dtype not in TYPES or dtype not in (None, tensor.dtype):
-                    return False
-                dtype = tensor.dtype
-        return self.library is not None
+    @functools.cached_property
+    def texts(self) -> list[Part]:
+        """The kernels of the text, and what stands before the first."""
+        _, *found = RULE.split(self.text)
+        return [Part(name, bool(seldom), text) for name, seldom, text in zip(found[::3], found[1::3], found[2::3], strict=True)]
 
-    def __call__(self, name: str, inputs: Sequence[Tensor], shapes: Sequence[Sequence[int]], sizes: Sequence[int],
-                 numbers: Sequence[float]) -> Any:
-        """The results of a kernel, new tensors of these shapes: one, or a tuple of several."""
-        dtype = next(tensor.dtype for tensor in inputs if tensor.is_floating_point())
-        key = f"{name}_{TYPES[dtype]}"
-        function = self.functions.get(key)
-        if function is None:
-            assert self.library is not None
-            function = self.functions[key] = getattr(self.library, key)
+    def load(self, groups: Sequence[Sequence[Part]], suffix: str) -> None:
+        """Builds groups of kernels for one type, at the same time, and opens the libraries."""
+        head = RULE.split(self.text, maxsplit=1)[0]
+        with_texts = [head + "".join(part.text for part in group) for group in groups]
+        flags = tuple(f"-DWITHOUT_{other}" for other in TYPES.values() if other != suffix)
+        with ThreadPoolExecutor(max(1, len(groups))) as pool:
+            for group, library in zip(groups, pool.map(lambda text: opened(text, flags), with_texts), strict=True):
+                self.parts.update((f"{part.name}_{suffix}", library) for part in group)
+
+    def __missing__(self, key: tuple[str, torch.dtype]) -> Any:
+        """A C function, ready to be called with numbers: addresses, sizes, and the rest as its declaration says."""
+        name, suffix = key[0], TYPES[key[1]]
+        entry = f"{name}_{suffix}"
+        with self.lock:
+            if entry not in self.parts:
+                self.load([[part for part in self.texts if part.name == name]], suffix)
+            function = getattr(self.parts[entry], entry)
+            declared = re.search(rf'extern "C" void {entry}\(([^)]*)\)', self.text)
+            assert declared is not None
             function.restype = None
-            function.argtypes = [*[ctypes.c_void_p] * (len(inputs) + len(shapes)), *[ctypes.c_int64] * len(sizes),
-                                 *[ctypes.c_double] * len(numbers), ctypes.c_int]
-        given = [tensor if tensor.is_contiguous() else tensor.contiguous() for tensor in inputs]
-        made = [torch.empty(shape, dtype=dtype) for shape in shapes]
-        function(*[tensor.data_ptr() for tensor in given], *[tensor.data_ptr() for tensor in made], *sizes, *numbers,
-                 torch.get_num_threads())
-        return made[0] if len(made) == 1 else tuple(made)
+            function.argtypes = [ctypes.c_void_p if "*" in argument else ARGUMENTS[argument.split()[0]]
+                                 for argument in declared[1].split(",")]
+            self[key] = function
+        return function
+
+
+class Part(NamedTuple):
+    """A kernel's text."""
+
+    name: str
+    seldom: bool
+    text: str
+
+
+def balanced(parts: Sequence[Part], count: int) -> list[list[Part]]:
+    """The kernels in at most so many groups, of about the same length."""
+    groups: list[list[Part]] = [[] for _ in range(min(count, len(parts)))]
+    for part in sorted(parts, key=lambda part: -len(part.text)):
+        min(groups, key=lambda group: sum(len(other.text) for other in group)).append(part)
+    return groups
+
+
+def opened(text: str, flags: Sequence[str] = ()) -> ctypes.CDLL:
+    """The library of a text."""
+    try:
+        return ctypes.CDLL(str(build(text, flags)))
+    except OSError:  # what lies in the cache is damaged, or the cache cannot be written
+        return ctypes.CDLL(str(build(text, flags, afresh=True)))
 
 
 # ------------------------------------------------------------------------------------------------------ building
@@ -131,13 +192,13 @@ def machine() -> str:
     return f"{version}\n{FLAGS}\n{processor}"
 
 
-def build(text: str, afresh: bool = False) -> Path:
+def build(text: str, flags: Sequence[str] = (), afresh: bool = False) -> Path:
     """The shared library of a text: from the cache, or built beside its place and moved there whole.
 
     `afresh`: not from the cache, and in the system's folder for temporary files if the cache cannot be written. Whoever builds
     the same at the same time does it once more, and the last one stays. Raises BuildError and OSError.
     """
-    key = blake2b(f"{machine()}\n{text}".encode(), digest_size=16).hexdigest()
+    key = blake2b(f"{machine()}\n{flags}\n{text}".encode(), digest_size=16).hexdigest()
     folder = kept()
     done = folder / f"{key}.so"
     if done.exists() and not afresh:
@@ -156,7 +217,7 @@ def build(text: str, afresh: bool = False) -> Path:
     source, fresh = Path(work, "kernels.cpp"), Path(work, "kernels.so")
     try:
         source.write_text(text, encoding="utf-8")
-        found = subprocess.run([*compiler(), *FLAGS, str(source), "-o", str(fresh)], capture_output=True, text=True)
+        found = subprocess.run([*compiler(), *FLAGS, *flags, str(source), "-o", str(fresh)], capture_output=True, text=True)
         if found.returncode:
             reason = "no space left on the disk" if "No space left" in found.stderr else found.stderr.strip()[:500]
             raise BuildError(f"the C++ compiler refused the kernels: {reason}")

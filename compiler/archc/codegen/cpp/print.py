@@ -15,11 +15,16 @@ TYPES: dict[DType, str] = {"float": "T", "int": "int64_t", "bool": "bool"}
 OPERANDS = ("x", "y", "z")
 WIDTH = 120
 STEP = "    "
+RULE = f"// {'-' * 80}"
+SELDOM = ", built when it is first called"
 
 
-def text(kernels: Sequence[Kernel], head: str) -> str:
-    """One file with all kernels."""
-    return "\n".join([f"// {head}", PRELUDE, *("\n".join(_Printer(kernel).lines()) + "\n" for kernel in kernels)])
+def text(kernels: Sequence[Kernel], head: str, rare: Sequence[Kernel] = ()) -> str:
+    """One file with all kernels, each below a line of its own. Those that are `rare` are built when they are first called."""
+    lines = [f"// {head}", PRELUDE]
+    for kernel in (*kernels, *rare):
+        lines += [f"{RULE} {kernel.name}{SELDOM * (kernel in rare)}", *_Printer(kernel).lines(), ""]
+    return "\n".join(lines)
 
 
 class _Printer:
@@ -50,8 +55,9 @@ class _Printer:
         """A plain C function."""
         types: dict[DType, str] = {"float": dtype, "int": "int64_t", "bool": "bool"}
         names = [argument.split()[-1] for argument in self.arguments(types, "")]
-        return [*_call(f'extern "C" void {self.kernel.name}_{suffix}', self.arguments(types, ""), " {"),
-                *_call(f"{STEP}{self.kernel.name}<{dtype}>", names, ";"), "}"]
+        head = f'extern "C" void {self.kernel.name}_{suffix}'
+        return [f"#ifndef WITHOUT_{suffix}", *_call(head, self.arguments(types, ""), " {"),
+                *_call(f"{STEP}{self.kernel.name}<{dtype}>", names, ";"), "}", "#endif"]
 
     def parallel(self) -> list[str]:
         """The places of the parallel axes, cut into chunks that threads take."""

@@ -1,17 +1,24 @@
 """Groups in an emitted file: a function that calls the group's kernel where it can, and else computes the same in torch.
 
-    def _norm_1(x, gamma, eps, n, c):
-        if _kernels.fusible(x, gamma):
-            return _Norm1.apply(x, gamma, eps, n, c)
+    def _norm(x, gamma, eps, n, c):
+        if _kernels.fit(x, gamma):
+            if torch.is_grad_enabled() and (x.requires_grad or gamma.requires_grad):
+                return _Norm.apply(x, gamma, (eps, n, c))
+            return _norm_kernel(x, gamma, eps, n, c)
         ... the same with torch's operations
 
-`_Norm1` is an autograd.Function: its backward is a group of its own, or in torch's operations where it will be differentiated.
+`_norm_kernel` makes room for the results and calls the C function. `_Norm` is an autograd.Function: its backward is a group of
+its own, or in torch's operations where it will be differentiated. Where only some gradients are asked for, a kernel of these
+alone computes them, built when it is first called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cached_property, reduce
+from typing import Protocol
 
 from archc.checker.types import LEADING, Axis, Layout, flat
 from archc.codegen.cpp.form import Kernel
@@ -28,8 +35,15 @@ from archc.passes.group import group_value
 Written = list["Function | str"]
 
 
-def write(call: Call, title: str, kernels: list[Kernel], functions: Callable[[Call, bool], Custom]
-          ) -> tuple[Custom, list[Written]]:
+class Functions(Protocol):
+    """The functions of a file; see `methods.Registry`."""
+
+    def __call__(self, call: Call, native: bool) -> Custom: ...
+
+    def rarely(self) -> AbstractContextManager[None]: ...
+
+
+def write(call: Call, title: str, kernels: list[Kernel], functions: Functions) -> tuple[Custom, list[Written]]:
     """What an emitted file holds for a group: how it is called, and its functions and classes in order."""
     axes = {axis for layout in _layouts(call.vjp, call.body) for axis in flat(layout)}
     rows = {axis: Axis(Names(a.name for a in axes).fresh("rows"), axis.size) for axis in axes if axis.name == LEADING}
@@ -39,8 +53,7 @@ def write(call: Call, title: str, kernels: list[Kernel], functions: Callable[[Ca
 
 
 class _Group:
-    def __init__(self, call: Call, title: str, kernels: list[Kernel],
-                 functions: Callable[[Call, bool], Custom]) -> None:
+    def __init__(self, call: Call, title: str, kernels: list[Kernel], functions: Functions) -> None:
         self.call, self.title, self.kernels, self.functions = call, title, kernels, functions
         self.taken = {port.name: names.argument(port.name) for port in call.body.inputs}
         self.unique = Names([*self.taken.values(), "ctx", "output", "inputs"])
@@ -51,36 +64,48 @@ class _Group:
 
     def write(self) -> tuple[Custom, list[Written]]:
         body = self.call.body
-        kernel = self.kernel_call()
-        for _ in range(2 if self.call.wrt else 0):  # the first time finds the sizes that all of it mentions
-            derivative = self.backward()
-        plain = self.lowered(prepared(body), {})
-        arguments = (*((text, "Tensor" if port.role == "input" else "float", None)
-                       for port, text in zip(body.inputs, self.taken.values(), strict=True)),
-                     *((text, "int", None) for text in self.symbols.values()))
-        everything = tuple(name(text) for text, _, _ in arguments)
-        fits = Expr("function", tuple(name(self.taken[p.name]) for p in self.inputs), ("_kernels.fusible",))
-        through = Expr("function", everything, (f"{self.class_name}.apply",)) if self.call.wrt else kernel
-        doc = _sentence(body)
-        main = Function(self.title, arguments, "Any", (Branch(fits, (Return((through,)),)), *plain), doc=doc)
-        verify(Function(main.name, main.arguments, main.result, plain))
-        written: list[Written] = [[main]]
+        for _ in range(2):  # the first time finds the sizes that all of it mentions
+            kernel = self.kernel_function()
+            derivative = self.backward() if self.call.wrt else ()
+            plain = self.lowered(prepared(body), {})
+        self.kernels.append(self.kernel)
+        tensors = [self.taken[port.name] for port in self.inputs]
+        others = [text for text, _, _ in self.arguments() if text not in tensors]
+        fits = Expr("function", tuple(map(name, tensors)), ("_kernels.fit",))
+        compute: tuple[Statement, ...] = (Return((Expr("function", tuple(map(name, (*tensors, *others))), (kernel.name,)),)),)
         if self.call.wrt:
-            texts = [text for text, _, _ in arguments]
-            tensors = [self.taken[port.name] for port in self.inputs]
-            others = [text for text in texts if text not in tensors]
+            given = Expr("tuple", tuple(map(name, others)))
+            through = Expr("function", (*map(name, tensors), given), (f"{self.class_name}.apply",))
+            asked = _any([name("torch.is_grad_enabled()")], [name(f"{self.taken[text]}.requires_grad") for text in self.call.wrt])
+            compute = (Branch(asked, (Return((through,)),)), *compute)
+        known = {text: (text, kind, default) for text, kind, default in self.arguments()}
+        arguments = tuple(known[text] for text in (*self.taken.values(), *self.symbols.values()))  # as calls give them
+        main = Function(self.title, arguments, "Any", (Branch(fits, compute), *plain), doc=_sentence(body))
+        verify(Function(main.name, main.arguments, main.result, plain))
+        written: list[Written] = [[kernel], [main]]
+        if self.call.wrt:
             # `forward` takes the context itself: beside a `setup_context`, torch would look at its signature in every call.
             saved: list[Statement] = [Do(Expr("function", tuple(map(name, tensors)), ("ctx.save_for_backward",), None)),
-                                      *([Assign(("ctx.others",), Expr("tuple", tuple(map(name, others))))] if others else [])]
-            forward = Function("forward", (("ctx", "Any", None), *arguments), "Any", (*saved, Return((kernel,))),
+                                      Assign(("ctx.others",), name("others"))]
+            rest = [Expr("star", (name("others"),))] if others else []
+            forward = Function("forward", (("ctx", "Any", None), *((text, "Tensor", None) for text in tensors),
+                                           ("others", "tuple[Any, ...]", None)), "Any",
+                               (*saved, Return((Expr("function", (*map(name, tensors), *rest), (kernel.name,)),))),
                                decorators=("@staticmethod",))
             restore: list[Statement] = [Assign(_targets(tensors), name("ctx.saved_tensors")),
                                         *([Assign(_targets(others), name("ctx.others"))] if others else [])]
             cotangents = tuple((text, "Tensor", None) for text in self.cotangents.values())
             back = Function("backward", (("ctx", "Any", None), *cotangents), "Any", (*restore, *derivative),
                             decorators=("@staticmethod",))
-            written.append([f"class {self.class_name}(torch.autograd.Function):", forward, back])
+            written.append([f"class {self.class_name}(Fused):", forward, back])
         return Custom(self.title, (), tuple(self.symbols)), written
+
+    def arguments(self) -> tuple[tuple[str, str, str | None], ...]:
+        """Tensors, then numbers, then sizes."""
+        numbers = [port for port in self.call.body.inputs if port.role == "number"]
+        return (*((self.taken[port.name], "Tensor", None) for port in self.inputs),
+                *((self.taken[port.name], "float", None) for port in numbers),
+                *((text, "int", None) for text in self.symbols.values()))
 
     @property
     def class_name(self) -> str:
@@ -98,32 +123,67 @@ class _Group:
             results = tuple(low.bind(x, output.name) for x, output in zip(results, graph.outputs, strict=True))
         return (*low.block, Return(results))
 
-    def kernel_call(self) -> Expr:
+    def kernel_function(self) -> Function:
+        """Makes room for the results, and calls the kernel with the addresses of tensors."""
+        body, kernel = self.call.body, self.kernel
+        low = self.lowering(body, {})
+        of = next(self.taken[port.name] for port in self.inputs if port.type.dtype == "float")
+        made = [low.scope.names.fresh(output.name) for output in body.outputs]
+        block: list[Statement] = [Assign((text,), Expr("method", (name(text),), ("contiguous",)))
+                                  for port in self.inputs if port.layout for text in (self.taken[port.name],)]
+        for text, output in zip(made, body.outputs, strict=True):
+            shape = tuple(low.size(axis.size) for axis in flat(output.layout)) or (Expr("tuple"),)
+            block.append(Assign((text,), Expr("method", (name(of), *shape), ("new_empty",))))
+        sizes = tuple(Expr("name", (), (low.symbol(symbol),), None, "int") for symbol, _ in kernel.symbols)
+        tensors = [*(self.taken[port.name] for port in self.inputs), *made]
+        addresses = (Expr("method", (name(text),), ("data_ptr",)) for text in tensors)
+        numbers = tuple(name(self.taken[port.name]) for port in body.inputs if port.role == "number")
+        entry = f'_kernels["{kernel.name}", {of}.dtype]'
+        block.append(Do(Expr("function", (*addresses, *sizes, *numbers, name("torch.get_num_threads()")), (entry,))))
+        block.append(Return(tuple(map(name, made))))
+        return Function(f"_{kernel.name}", self.arguments(), "Any", tuple(block))
+
+    @cached_property
+    def kernel(self) -> Kernel:
         body = self.call.body
         orders = {port.name: flat(port.layout) for port in body.inputs} | {out.name: flat(out.layout) for out in body.outputs}
-        kernel = lower(body, f"{self.title.strip('_')}_kernel", orders, _sentence(body))
-        self.kernels.append(kernel)
-        low = self.lowering(body, {})
-        shapes = tuple(Expr("tuple", tuple(low.size(axis.size) for axis in flat(o.layout))) for o in body.outputs)
-        sizes = tuple(Expr("name", (), (low.symbol(symbol),), None, "int") for symbol, _ in kernel.symbols)
-        tensors = tuple(name(self.taken[port.name]) for port in self.inputs)
-        numbers = tuple(name(self.taken[port.name]) for port in body.inputs if port.role == "number")
-        parts = (Expr("tuple", tensors), Expr("tuple", shapes), Expr("tuple", sizes), Expr("tuple", numbers))
-        return Expr("function", (Expr("literal", (), (f'"{kernel.name}"',)), *parts), ("_kernels",))
+        return lower(body, f"{self.title.strip('_')}_kernel", orders, _sentence(body))
 
     def backward(self) -> tuple[Statement, ...]:
+        """Plain where it will be differentiated, else in kernels: of all that has a derivative, or of what is asked for."""
         vjp = self.call.vjp
-        plain = self.pulled(prepared(vjp))
-        fused = self.pulled(prepared(group_value(vjp)))
-        return (Branch(name("torch.is_grad_enabled()"), plain), *fused)
+        block: list[Statement] = [Branch(name("torch.is_grad_enabled()"), self.pulled(prepared(vjp), self.call.wrt))]
+        for wanted in self.parts():
+            outputs = tuple(o for o, text in zip(vjp.outputs, self.call.wrt, strict=True) if text in wanted)
+            part = replace(vjp, name=f"{vjp.name}_by_{'_'.join(wanted)}", outputs=outputs)
+            places = [at for at, port in enumerate(self.inputs) if port.name in self.call.wrt and port.name not in wanted]
+            others = _any([name(f"ctx.needs_input_grad[{at}]") for at in places])
+            with self.functions.rarely():
+                block.append(Branch(Expr("not", (others,)), self.pulled(prepared(group_value(part)), wanted)))
+        return (*block, *self.pulled(prepared(group_value(vjp)), self.call.wrt))
 
-    def pulled(self, graph: Graph) -> tuple[Statement, ...]:
+    def parts(self) -> list[tuple[str, ...]]:
+        """Inputs whose gradients are often asked for without the others': those with the most axes (params are frozen), and those
+        with fewer (nothing before has a gradient)."""
+        axes = {port.name: len(port.type.axes) for port in self.inputs if port.name in self.call.wrt}
+        wide = tuple(text for text in self.call.wrt if axes[text] == max(axes.values()))
+        narrow = tuple(text for text in self.call.wrt if text not in wide)
+        return [wide, narrow] if narrow else []
+
+    def pulled(self, graph: Graph, wanted: Sequence[str]) -> tuple[Statement, ...]:
         low = self.lowering(graph, self.cotangents)
         results = low.outputs()
-        by_name = {text: low.bind(x, f"d_{text}") for text, x in zip(self.call.wrt, results, strict=True)}
+        by_name = {text: low.bind(x, f"d_{text}") for text, x in zip(wanted, results, strict=True)}
         nothing = name("None")
-        values = [by_name.get(port.name, nothing) for port in self.call.body.inputs]
-        return (*low.block, Return((*values, name(f"*[None] * {len(self.symbols)}"))))
+        return (*low.block, Return((*(by_name.get(port.name, nothing) for port in self.inputs), nothing)))
+
+
+def _any(*every: Sequence[Expr]) -> Expr:
+    """`(a or b) and (c or d)`."""
+    def joined(op: str, parts: Sequence[Expr]) -> Expr:
+        return reduce(lambda left, right: Expr(op, (left, right), (), None, "bool"), parts)
+
+    return joined("and", [joined("or", parts) for parts in every])
 
 
 def _layouts(*graphs: Graph) -> list[Layout]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from archc.checker.sizes import Size
@@ -28,12 +29,21 @@ class Registry:
     names: Names = field(default_factory=Names)
     drawing: dict[str, frozenset[str]] = field(default_factory=dict)  # the methods of a module that draw, by its key
     kernels: list[Kernel] = field(default_factory=list)
+    rare: list[Kernel] = field(default_factory=list)  # built when they are first called
+    in_rare: bool = False
+
+    @contextmanager
+    def rarely(self) -> Iterator[None]:
+        """What is asked for here first is seldom called."""
+        before, self.in_rare = self.in_rare, True
+        yield
+        self.in_rare = before
 
     def __call__(self, call: Call, native: bool) -> Custom:
         key = (call, native and not call.fused)
         if key not in self.made and call.fused:
             title = self.names.fresh(f"_{names.snake_case(call.body.name)}")
-            self.made[key], written = fused.write(call, title, self.kernels, self)
+            self.made[key], written = fused.write(call, title, self.rare if self.in_rare else self.kernels, self)
             self.written += written
         elif key not in self.made:
             title = "_" + "".join(part[:1].upper() + part[1:] for part in call.body.name.split("_"))
