@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": "say what a layer costs: params, arithmetic, memory, by sub-layer",
     "graph": "draw a layer's graph",
     "train": "train a layer on data, with checkpoints",
+    "bench": "measure a layer beside other ways to compute it: eager, torch.compile, others' code",
     "lsp": "answer an editor: a language server on standard input and output",
     "cache": "list or remove the kernels that were built on this machine",
     "doctor": "say what this machine can run, and why not",

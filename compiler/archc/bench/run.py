@@ -1,0 +1,143 @@
+"""A whole run: first what must be compiled, each way in a process of its own with a limit; then the rows, one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archc.bench import measure
+from archc.bench.case import LIMIT, Case
+from archc.bench.columns import INDUCTOR
+
+ROW_LIMIT = 600.0
+"""Seconds after which a row is given up."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """`limit`: seconds that torch.compile has for a row. `jobs`: compilations at a time."""
+
+    seconds: float = 2.0
+    threads: int = 2
+    device: str = "cpu"
+    limit: float = 60.0
+    jobs: int = 2
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A case, and the description by which another process finds it."""
+
+    case: Case
+    spec: Mapping[str, Any]
+
+
+def run(asked: Sequence[Asked], options: Options, say: Callable[[str], None] = lambda text: None,
+        each: Callable[[list[dict[str, Any]]], None] = lambda rows: None) -> dict[str, Any]:
+    """Everything that was measured. `say` hears what is being done, `each` the rows after every one. Builds go to a folder of
+    their own, so that every compile time is that of a first time."""
+    from archc.bench import machine
+
+    import torch
+
+    torch.set_num_threads(options.threads)
+    before = machine.described(options.device)
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="archc-bench-") as folder:
+        child = _Child(Path(folder), options)
+        cold = _compiled(asked, options, child, say)
+        for number, one in enumerate(asked, 1):
+            say(f"{number} of {len(asked)}: {one.case.key}")
+            left_out = {INDUCTOR: cold[one.case.key][INDUCTOR]["left_out"]} if cold[one.case.key][INDUCTOR]["left_out"] else {}
+            found = child.run({"task": "row", "case": dict(one.spec), "seconds": options.seconds, "left_out": left_out}, ROW_LIMIT)
+            case = one.case
+            found = {"name": case.name, "family": case.family, "size": case.size, "layer": case.layer, **found,
+                     "cold_s": {name: c["seconds"] for name, c in cold[case.key].items() if not c["left_out"]}}
+            rows.append(found)
+            each(rows)
+    return {"machine": before, "load_after": list(os.getloadavg()), "settings": vars(options), "rows": rows,
+            "means": means(rows)}
+
+
+def _compiled(asked: Sequence[Asked], options: Options, child: _Child,
+              say: Callable[[str], None]) -> dict[str, dict[str, dict[str, Any]]]:
+    """By row and column: the seconds of a first compilation, or why it was left out."""
+    from archc.bench.columns import backends
+
+    columns = [INDUCTOR, f"archc {backends(options.device)[-1]}"]
+    done = 0
+
+    def one(case: Asked, column: str) -> dict[str, Any]:
+        nonlocal done
+        limit = options.limit if column == INDUCTOR else ROW_LIMIT
+        found = child.run({"task": "compile", "case": dict(case.spec), "column": column}, limit)
+        if found.get("timeout"):
+            found = {"left_out": f"not compiled in {limit:.0f} s"}
+        elif "failed" in found:
+            found = {"left_out": found["failed"]}
+        done += 1
+        say(f"compiled {done} of {len(asked) * len(columns)}")
+        return found
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        futures = {(case.case.key, column): pool.submit(one, case, column) for case in asked for column in columns}
+        return {case.case.key: {column: futures[case.case.key, column].result() for column in columns} for case in asked}
+
+
+class _Child:
+    """Other processes, with folders for what they build."""
+
+    def __init__(self, folder: Path, options: Options) -> None:
+        self.folder, self.options, self.number = folder, options, 0
+        self.environment = {
+            **os.environ, "ARCHC_CACHE": str(folder / "archc"), "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
+            "TORCHINDUCTOR_COMPILE_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OMP_NUM_THREADS": str(options.threads), "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        }
+
+    def run(self, asked: dict[str, Any], limit: float) -> dict[str, Any]:
+        """What it made; or {"failed": a sentence}, with "timeout" where the limit was met."""
+        self.number += 1
+        out, log = (self.folder / f"{self.number}.{kind}" for kind in ("json", "log"))
+        asked |= {"out": str(out), "threads": self.options.threads, "device": self.options.device}
+        with log.open("w") as errors:
+            process = subprocess.Popen([sys.executable, "-m", "archc.bench.row"], stdin=subprocess.PIPE, stdout=errors,
+                                       stderr=errors, env=self.environment, start_new_session=True, text=True)
+            try:
+                process.communicate(json.dumps(asked), timeout=limit)
+            except subprocess.TimeoutExpired:
+                return {"failed": f"no result in {limit:.0f} s", "timeout": True}
+            finally:
+                with contextlib.suppress(ProcessLookupError):  # with the compilers that it started
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        if process.returncode == 0 and out.exists():
+            found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+            return found
+        lines = log.read_text(errors="replace").strip().splitlines()
+        return {"failed": lines[-1][:300] if lines else f"ended by signal {-process.returncode}"}
+
+
+def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Of forward and step, by column: the geometric mean of how many times as long it takes as ours, the least of them, and over
+    how many rows. Rows that a column is left out of count in none of its figures."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for part in ("forward", "step"):
+        by_column: dict[str, list[float]] = {}
+        for row in rows:
+            for name, (_, middle, _) in row.get(part, {}).get("times", {}).items():
+                if name != row["ours"]:
+                    by_column.setdefault(name, []).append(middle)
+        found[part] = {name: {"mean": measure.geometric_mean(values), "least": min(values), "rows": len(values)}
+                       for name, values in by_column.items() if name != LIMIT or values}
+    return found
