@@ -41,11 +41,15 @@ class Row:
     case: Case
     device: str
     inputs: list[Tensor]
-    dy: Tensor
+    cotangent: Tensor  # in float64
     exact: list[Tensor | None]
     exact_forward: Tensor
     state: Mapping[str, Tensor]
     columns: dict[str, Column] = field(default_factory=dict)
+
+    @property
+    def dy(self) -> Tensor:
+        return self.cotangent.float()
 
 
 def ours(case: Case, backend: Any, arguments: Mapping[str, Any]) -> nn.Module:
@@ -65,13 +69,15 @@ def reference(case: Case, device: str) -> Row:
     """Inputs, and what must come out: of the layer by hand in float64, its weights those that the compiled layer starts with, a
     little changed, so that no gain of 1 hides anything."""
     torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(0)
+    generator = draws()
+    wide = [t.to(device) for t in case.inputs(generator)]
     source = ours(case, "torch", case.arguments).double()
     with torch.no_grad():
         for parameter in source.parameters():
-            parameter += 0.1 * parameter.std(correction=0).clamp(min=0.1) * torch.randn(parameter.shape, generator=generator)
+            noise = torch.randn(parameter.shape, generator=generator)
+            spread = parameter.std(correction=0)
+            parameter.add_(0.1 * noise * torch.where(spread > 0, spread, 1.0))
     state = {name: value.clone() for name, value in source.state_dict().items()}
-    wide = [t.to(device) for t in case.inputs(generator)]
     module = with_state(plain(case, {**case.arguments, **case.settled}), state, torch.float64, device)
     leaf = [t.clone().requires_grad_() if t.is_floating_point() else t for t in wide]
     y = steps.result(module, leaf)
@@ -82,7 +88,12 @@ def reference(case: Case, device: str) -> Row:
     with torch.no_grad():
         forward = steps.result(module, wide)
     inputs = [t.float().requires_grad_() if t.is_floating_point() else t for t in wide]
-    return Row(case, device, inputs, dy.float(), exact, forward, state)
+    return Row(case, device, inputs, dy, exact, forward, state)
+
+
+def draws() -> torch.Generator:
+    """From where the inputs of every case are drawn, first of all."""
+    return torch.Generator().manual_seed(0)
 
 
 def named(module: nn.Module) -> list[tuple[str, nn.Parameter]]:

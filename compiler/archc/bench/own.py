@@ -40,7 +40,7 @@ def own(file: str, layer: str, sizes: Mapping[str, Any], static: Mapping[str, An
     missing = {*report.open, *(n.name for n in module.numbers if n.default is None and n.name not in given)}
     if missing:
         raise BenchError(f"{layer} needs more sizes: --sizes {','.join(f'{name}=N' for name in sorted(missing))}")
-    shapes = {name: [size.constant for size in shape] for name, shape in report.inputs.items()}
+    shapes = {name: [int(size.evaluate({})) for size in shape] for name, shape in report.inputs.items()}
     forward = next(method for method in module.methods if method.name == "forward")
     dtypes = {port.name: port.type.dtype for port in forward.train.inputs}
     if "complex" in dtypes.values():

@@ -20,7 +20,7 @@ def main() -> None:
     asked = json.load(sys.stdin)
     import torch
     import torch._dynamo
-    import torch._inductor.compile_fx  # noqa: F401  (no one's compile time holds imports)
+    import torch._inductor.compile_fx
 
     torch.set_num_threads(asked["threads"])
     if asked["device"] != "cpu":

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from archc.bench import measure
-from archc.bench.case import LIMIT, Case
+from archc.bench.case import Case
 from archc.bench.columns import INDUCTOR
 
 ROW_LIMIT = 600.0
@@ -46,9 +46,9 @@ def run(asked: Sequence[Asked], options: Options, say: Callable[[str], None] = l
         each: Callable[[list[dict[str, Any]]], None] = lambda rows: None) -> dict[str, Any]:
     """Everything that was measured. `say` hears what is being done, `each` the rows after every one. Builds go to a folder of
     their own, so that every compile time is that of a first time."""
-    from archc.bench import machine
-
     import torch
+
+    from archc.bench import machine
 
     torch.set_num_threads(options.threads)
     before = machine.described(options.device)
@@ -58,9 +58,9 @@ def run(asked: Sequence[Asked], options: Options, say: Callable[[str], None] = l
         cold = _compiled(asked, options, child, say)
         for number, one in enumerate(asked, 1):
             say(f"{number} of {len(asked)}: {one.case.key}")
-            left_out = {INDUCTOR: cold[one.case.key][INDUCTOR]["left_out"]} if cold[one.case.key][INDUCTOR]["left_out"] else {}
-            found = child.run({"task": "row", "case": dict(one.spec), "seconds": options.seconds, "left_out": left_out}, ROW_LIMIT)
-            case = one.case
+            case, reason = one.case, cold[one.case.key][INDUCTOR]["left_out"]
+            found = child.run({"task": "row", "case": dict(one.spec), "seconds": options.seconds,
+                               "left_out": {INDUCTOR: reason} if reason else {}}, ROW_LIMIT)
             found = {"name": case.name, "family": case.family, "size": case.size, "layer": case.layer, **found,
                      "cold_s": {name: c["seconds"] for name, c in cold[case.key].items() if not c["left_out"]}}
             rows.append(found)
@@ -82,7 +82,7 @@ def _compiled(asked: Sequence[Asked], options: Options, child: _Child,
         limit = options.limit if column == INDUCTOR else ROW_LIMIT
         found = child.run({"task": "compile", "case": dict(case.spec), "column": column}, limit)
         if found.get("timeout"):
-            found = {"left_out": f"not compiled in {limit:.0f} s"}
+            found = {"left_out": f"not compiled in {limit:g} s"}
         elif "failed" in found:
             found = {"left_out": found["failed"]}
         done += 1
@@ -116,7 +116,7 @@ class _Child:
             try:
                 process.communicate(json.dumps(asked), timeout=limit)
             except subprocess.TimeoutExpired:
-                return {"failed": f"no result in {limit:.0f} s", "timeout": True}
+                return {"failed": f"no result in {limit:g} s", "timeout": True}
             finally:
                 with contextlib.suppress(ProcessLookupError):  # with the compilers that it started
                     os.killpg(process.pid, signal.SIGKILL)
@@ -139,5 +139,5 @@ def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, fl
                 if name != row["ours"]:
                     by_column.setdefault(name, []).append(middle)
         found[part] = {name: {"mean": measure.geometric_mean(values), "least": min(values), "rows": len(values)}
-                       for name, values in by_column.items() if name != LIMIT or values}
+                       for name, values in by_column.items()}
     return found

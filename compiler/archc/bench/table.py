@@ -101,7 +101,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     for part in PARTS:
         for name, mean in found["means"][part].items():
             if name == LIMIT:
-                said.append(f"{part}: {1 / mean['mean']:.2f} times as long as the limit, in geometric mean of {mean['rows']} rows")
+                said.append(f"{part}: {1 / mean['mean']:.2f} times as long as the limit in geometric mean of {mean['rows']} rows")
             else:
                 said.append(f"{part}: {mean['mean']:.2f} times as fast as {name} in geometric mean of {mean['rows']} rows, "
                             f"{mean['least']:.2f} times at the least")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   archc bench gate.arch --layer Gate --sizes n=32,channels=64,h=32,w=32
-  archc bench std.kan --layer KAN --sizes rows=1024,i=256,o=256 --set grid=5
+  archc bench kat.arch --layer Block --sizes rows=1024,i=256,o=256 --set order=3
   archc bench --suite --quick --out benchmarks/results/suite.json --chart docs/img/suite.svg
   archc bench --suite --only attention --seconds 5
 

@@ -1,0 +1,12 @@
+"""The suite of `archc bench --suite`: every case at three sizes. Each `.arch` file here has the layers that the library has not,
+each module the same in plain torch, and the cases."""
+
+from __future__ import annotations
+
+from archc.bench.case import Case
+
+
+def cases() -> list[Case]:
+    from suite import norms
+
+    return [*norms.cases()]
