@@ -15,6 +15,8 @@ from archc.ir.graph import Accumulate, Call, Fourier, Graph, Library, Matrix, No
 from archc.ops.table import OPS
 
 NOTHING = Size.of(0)
+SPECIAL = 12
+"""Additions that one call of a special function costs, vectorised: a polynomial, and the range of its argument."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ class Work:
     def evaluate(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """The numbers for given sizes: flops, special, read, written."""
         return {name: getattr(self, name).evaluate(sizes) for name in ("flops", "special", "read", "written")}
+
+
+def effort(op: str) -> int:
+    """Additions that an elementwise operation costs an element."""
+    row = OPS.get(op)
+    return row.cost.flops + SPECIAL * row.cost.special if row else 0
 
 
 def size_in_bytes(type: Type, float_bytes: int = 4) -> Size:

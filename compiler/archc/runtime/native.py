@@ -30,7 +30,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-w")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fno-thread-jumps",
+         "-fPIC", "-shared", "-w")
 LARGEST_CACHE = 1 << 29  # bytes
 TYPES = {torch.float32: "float32", torch.float64: "float64"}
 OTHERS = frozenset({torch.int64, torch.bool})

@@ -21,7 +21,8 @@ Index = tuple[tuple[str, Size], ...]
 @dataclass(frozen=True)
 class Expr:
     """An operation of the table on other expressions; or `const` (value: the number), `size` (a Size), `name` (a variable),
-    `load` (value: the array; at: where), `place` (at: an index as a number)."""
+    `load` (value: the array; at: where), `place` (at: an index as a number); or `sum_of`, ... (value: the variable whose lanes
+    become one)."""
 
     op: str
     args: tuple[Expr, ...] = ()
@@ -38,11 +39,12 @@ class Let:
 
 @dataclass(frozen=True)
 class Start:
-    """A variable that a reduction adds to, with its neutral value."""
+    """A variable that a reduction adds to, with its neutral value; `lanes`: one for each lane of a loop."""
 
     name: str
     op: str
     dtype: DType
+    lanes: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Store:
 @dataclass(frozen=True)
 class For:
     """A loop from 0 up to a size, or to the elements that a block has left; `reverse`: from the last one down. `simd`: its steps
-    are independent but for `sums`."""
+    are independent but for `sums`. `lanes`: so many steps at a time, and the number of each among them is the variable `lane`."""
 
     variable: str
     extent: Size | str
@@ -76,6 +78,7 @@ class For:
     simd: bool = False
     sums: tuple[tuple[str, str], ...] = ()  # operation and variable
     reverse: bool = False
+    lanes: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,9 @@ class Local:
 
     array: Array
 
+
+LANE = "lane"
+JOINED = frozenset(f"{op}_of" for op in ("sum", "max", "min", "any", "all"))
 
 Statement = Union[Let, Start, Fill, Store, For, Lanes, Local]
 
@@ -164,7 +170,7 @@ def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], ke
     known, writable = set(known), set(writable)
     for statement in body:
         if isinstance(statement, For):
-            _verify(statement.body, known | {statement.variable}, writable, kernel)
+            _verify(statement.body, known | {statement.variable} | ({LANE} if statement.lanes else set()), writable, kernel)
             continue
         if isinstance(statement, Lanes):
             _demand(statement.loop or f"{statement.variable}_block" in known, statement.variable, kernel)
@@ -177,7 +183,7 @@ def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], ke
                 _demand(variable in known, variable, kernel)
         if isinstance(statement, (Let, Store)):
             for part in walk(statement.value):
-                if part.op in ("name", "load"):
+                if part.op in ("name", "load") or part.op in JOINED:
                     _demand(str(part.value) in known | writable, str(part.value), kernel)
                 for variable, _ in part.at:
                     _demand(variable in known, variable, kernel)

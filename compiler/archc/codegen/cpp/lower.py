@@ -14,11 +14,12 @@ from itertools import pairwise
 
 from archc.checker.sizes import Size, product
 from archc.checker.types import LEADING, Axis, Type, flat, layout_of
-from archc.codegen.cpp.form import Array, Block, Expr, Fill, For, Index, Kernel, Let, Start, Statement, Store, verify, walk
+from archc.codegen.cpp.form import LANE, Array, Block, Expr, Fill, For, Index, Kernel, Let, Start, Statement, Store, verify, walk
 from archc.codegen.cpp.prelude import RESERVED
 from archc.codegen.cpp.spelling import REDUCTIONS, SPELLING
 from archc.codegen.torch.names import Names
 from archc.ir.build import apply
+from archc.ir.cost import effort
 from archc.ir.graph import Accumulate, At, Graph, Node, Read, Scan, node, rewrite, topological, users
 from archc.ir.meaning import meaning, substitute
 from archc.ops.table import OPS
@@ -28,11 +29,14 @@ from archc.passes.group import split
 Order = tuple[Axis, ...]
 
 USED = (*RESERVED, "T", "threads", "team", "chunk", "chunks", "places", "at", *(f"place_{n}" for n in range(16)), "place",
-        "lanes")
+        "lanes", LANE)
 """Names of the code around a kernel's body."""
 
-LANES, RUN = 64, 4096
+BLOCK, RUN = 64, 4096
 """Elements of a block along a parallel axis: where sums are kept for each of them, and where there is nothing to keep."""
+
+LANES, HEAVY_LANES, LIGHT = 64, 16, 12
+"""Sums that a loop keeps, as each addition waits for the one before: for steps of few operations, and for others."""
 
 ALONE = 1 << 15  # elements: for fewer, waking a thread takes longer than the work
 CHUNKS = 64
@@ -142,7 +146,7 @@ class _Nest:
     axes: Order
     blocks: list[list[Statement]]
     done: dict[Node, Expr] = field(default_factory=dict)
-    sums: list[list[tuple[str, str]]] = field(default_factory=list)  # by depth: reductions of the loop that opens it
+    sums: list[Start] = field(default_factory=list)  # what the innermost loop adds up
 
 
 class _Lowering:
@@ -163,7 +167,7 @@ class _Lowering:
         inner = self.order[-1]
         if inner in self.parallel:
             sums = any(n.op in REDUCTIONS and not n.attrs & {inner} for n in self.nodes)  # type: ignore[operator]
-            self.block = Block(self.variables[inner], inner.size, LANES if sums else RUN)
+            self.block = Block(self.variables[inner], inner.size, BLOCK if sums else RUN)
             self.parallel = self.parallel - {inner}
         self.lane = inner if self.block else None
         self.roots = {output.node for output in graph.outputs}
@@ -233,7 +237,7 @@ class _Lowering:
 
     def nest(self, axes: frozenset[Axis], roots: Sequence[tuple[Node, bool]], top: _Nest, body: list[Statement]) -> None:
         order = tuple(axis for axis in self.order if axis in axes)
-        nest = _Nest(order, [[] for _ in range(len(order) + 1)], sums=[[] for _ in range(len(order) + 1)])
+        nest = _Nest(order, [[] for _ in range(len(order) + 1)])
         before: list[Statement] = []
         closing: list[list[Statement]] = [[] for _ in range(len(order) + 1)]  # after the loop that opens the depth below
         for root, adds in roots:
@@ -249,14 +253,16 @@ class _Lowering:
         top.blocks[0].clear()
         body.extend(before)
         inner: list[Statement] = [*nest.blocks[len(order)]]
+        lanes = (LANES if _effort(inner) <= LIGHT else HEAVY_LANES) if nest.sums else 0
         for depth in range(len(order), 0, -1):
             axis = order[depth - 1]
             extent: Size | str = axis.size
             if axis == self.lane and self.block:
                 extent = f"{self.block.variable}_count"
             innermost = depth == len(order)
-            loop = For(self.variables[axis], extent, tuple(inner), innermost, tuple(nest.sums[depth]))
-            inner = [*nest.blocks[depth - 1], loop, *closing[depth - 1]]
+            loop = For(self.variables[axis], extent, tuple(inner), innermost, lanes=lanes if innermost else 0)
+            starts = [replace(start, lanes=lanes) for start in nest.sums] if innermost else []
+            inner = [*nest.blocks[depth - 1], *starts, loop, *closing[depth - 1]]
         body.extend(_tidy(inner))
 
     # -- reductions ----------------------------------------------------------------------------------------------
@@ -294,15 +300,16 @@ class _Lowering:
             nest.blocks[len(order)].append(Store(target, at, value, op))
             return
         running = name if target is None else self.names.fresh(f"{wish}_here")
-        holder = before if depth == 0 else nest.blocks[depth]
-        holder.append(Start(running, op, dtype))
-        inner = running
+        lanes = self.names.fresh(f"{wish}_lanes")
+        nest.sums.append(Start(lanes, op, dtype))
+        nest.blocks[len(order)].append(Store(lanes, ((LANE, Size.of(1)),), value, op))
+        found = Expr(f"{op}_of", (), lanes, (), dtype)
         if len(order) - depth > 1:  # the innermost loop adds up for itself: shorter sums are more exact
-            inner = self.names.fresh(f"{wish}_row")
-            nest.blocks[len(order) - 1].append(Start(inner, op, dtype))
-            closing[len(order) - 1].append(Store(running, None, Expr("name", (), inner, (), dtype), op))
-        nest.sums[len(order)].append((op, inner))
-        nest.blocks[len(order)].append(Store(inner, None, value, op))
+            holder = before if depth == 0 else nest.blocks[depth]
+            holder.append(Start(running, op, dtype))
+            closing[len(order) - 1].append(Store(running, None, found, op))
+        else:
+            closing[depth].append(Let(running, found))
         if target is None:
             top.done[root] = Expr("name", (), name, (), dtype)
         else:
@@ -384,6 +391,12 @@ def _degree(size: Size) -> int:
 
 def _weight(expr: Expr) -> int:
     return sum(1 for _ in walk(expr))
+
+
+def _effort(body: Iterable[Statement]) -> int:
+    """Additions that some statements cost."""
+    values = [statement.value for statement in body if isinstance(statement, (Let, Store))]
+    return sum(effort(part.op) for value in values for part in walk(value)) + len(values)
 
 
 def _default(current: Node) -> str:

@@ -39,6 +39,37 @@ template <typename T> static inline T smaller(T x, T y) { return x < y || x != x
     initializer(omp_priv = omp_orig)
 #pragma omp declare reduction(min_of : float, double, int64_t : omp_out = smaller(omp_out, omp_in)) \
     initializer(omp_priv = omp_orig)
+// Steps of a loop, so many at a time: each lane adds up for itself, in the same order with any instructions.
+#define INLINED __attribute__((always_inline))
+template <int64_t lanes, typename Step> static inline INLINED void in_lanes(int64_t count, Step step) {
+    int64_t at = 0;
+    for (; at + lanes <= count; at += lanes) {
+        #pragma omp simd
+        for (int64_t lane = 0; lane < lanes; ++lane) step(at + lane, lane);
+    }
+    const int64_t left = count - at;
+    #pragma omp simd
+    for (int64_t lane = 0; lane < left; ++lane) step(at + lane, lane);
+}
+template <typename T, size_t lanes, typename Join> static inline INLINED T joined(const T (&part)[lanes], Join join) {
+    T found[lanes];
+    std::copy_n(part, lanes, found);
+    #pragma GCC unroll 8
+    for (size_t half = lanes / 2; half > 0; half /= 2)
+        for (size_t lane = 0; lane < half; ++lane) found[lane] = join(found[lane], found[lane + half]);
+    return found[0];
+}
+template <typename T, size_t lanes> static inline T sum_of(const T (&part)[lanes]) {
+    return joined(part, [](T x, T y) { return x + y; });
+}
+template <typename T, size_t lanes> static inline T max_of(const T (&part)[lanes]) { return joined(part, larger<T>); }
+template <typename T, size_t lanes> static inline T min_of(const T (&part)[lanes]) { return joined(part, smaller<T>); }
+template <size_t lanes> static inline bool any_of(const bool (&part)[lanes]) {
+    return joined(part, [](bool x, bool y) { return x | y; });
+}
+template <size_t lanes> static inline bool all_of(const bool (&part)[lanes]) {
+    return joined(part, [](bool x, bool y) { return x & y; });
+}
 static inline int64_t floor_divide(int64_t x, int64_t y) { return x / y - ((x % y != 0) & ((x < 0) != (y < 0))); }
 template <typename T> static inline T floor_divide(T x, T y) { return std::floor(x / y); }
 static inline int64_t modulo(int64_t x, int64_t y) { return x - floor_divide(x, y) * y; }
@@ -49,37 +80,53 @@ template <typename T> static inline T whole_power(T x, int64_t n) {
     return result;
 }
 
-// e to the x. Float: x = n log 2 + r with |r| <= log(2) / 2, a polynomial of degree 6 in r, at most 1 ulp.
+// 2^n for n in [-126, 127] from a float that ends in n: adding ROUND, 1.5 * 2^23, rounds to a whole number in the last bits.
+constexpr float ROUND = 12582912.0f, LOG_2_E = 1.44269504088896341f;
+static inline int32_t bits_of(float x) { int32_t bits; std::memcpy(&bits, &x, 4); return bits; }
+static inline float of_bits(int32_t bits) { float x; std::memcpy(&x, &bits, 4); return x; }
+static inline float two_to(int32_t n) { return of_bits(int32_t(uint32_t(n) << 23)); }
+// x - n log 2 where n is the nearest whole number to x / log 2, and e to such a rest
+static inline float rest_of(float x, float n) { return (x - n * 0.693359375f) + n * 2.12194440e-4f; }
+static inline float of_rest(float r) {
+    float p = 1.38145406e-3f;
+    p = p * r + 8.36874545e-3f;
+    p = p * r + 4.16683890e-2f;
+    p = p * r + 1.66665211e-1f;
+    p = p * r + 4.99999940e-1f;
+    return p * (r * r) + r + 1.0f;
+}
+
+// e to the x. Float: x = n log 2 + r with |r| <= log(2) / 2, a polynomial of degree 6 in r, at most 1 ulp. 2^n is two factors,
+// as n may be 128 or -150; beyond these the last product is infinity or 0.
 static inline double exponential(double x) { return std::exp(x); }
 static inline float exponential(float x) {
-    const float low = -104.0f, high = 88.72283f;
-    float c = x < low ? low : x;
-    c = c > high ? high : c;
-    const float n = std::nearbyintf(c * 1.44269504088896341f);
-    const float r = (c - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    // 2^n in two steps, as n may be 128
-    const int32_t half = int32_t(n) >> 1;
-    const int32_t first = (half + 127) << 23, second = (int32_t(n) - half + 127) << 23;
-    float a, b;
-    std::memcpy(&a, &first, 4);
-    std::memcpy(&b, &second, 4);
-    float result = p * a * b;
-    result = x < low ? 0.0f : result;
-    result = x > high ? std::numeric_limits<float>::infinity() : result;
-    return x != x ? x : result;
+    float c = x < -104.0f ? -104.0f : x;
+    c = c > 89.0f ? 89.0f : c;
+    const float shifted = c * LOG_2_E + (ROUND + 254.0f);
+    const float r = rest_of(c, shifted - (ROUND + 254.0f));
+    const int32_t n = bits_of(shifted) & 511, half = n >> 1;
+    return of_rest(r) * two_to(half) * two_to(n - half);
 }
-// 1 / (1 + exp(-x)). Float: at most 3 ulp.
+// The same for x in [-87, 88].
+static inline float exponential_near(float x) {
+    const float shifted = x * LOG_2_E + (ROUND + 127.0f);
+    return of_rest(rest_of(x, shifted - (ROUND + 127.0f))) * two_to(bits_of(shifted));
+}
+// 1 / (1 + exp(-x)). Float: 2^-32 / (2^-32 + 2^-32 exp(-x)), as exp(-x) may be 2^150; a polynomial of degree 5; at most 4 ulp.
 static inline double logistic(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 static inline float logistic(float x) {
-    const float e = exponential(-std::fabs(x));
-    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+    const float small = 1.0f / 4294967296.0f;
+    float c = x < -104.0f ? -104.0f : x;
+    c = c > 65.0f ? 65.0f : c;
+    const float shifted = (ROUND + 95.0f) - c * LOG_2_E;
+    const float r = rest_of(-c, shifted - (ROUND + 95.0f));
+    float p = 8.29027221e-3f;
+    p = p * r + 4.18981612e-2f;
+    p = p * r + 1.66676387e-1f;
+    p = p * r + 4.99991477e-1f;
+    p = p * r + 9.99999702e-1f;
+    p = p * r + 1.0f;
+    return small / (p * two_to(bits_of(shifted)) + small);
 }
 
 // Natural logarithm. Float: x = 2^n m with m in [sqrt(1/2), sqrt(2)), a polynomial of degree 9 in m - 1, at most 1 ulp.
@@ -125,7 +172,8 @@ static inline float hyperbolic_tangent(float x) {
     p = p * z + 1.33314422036e-1f;
     p = p * z - 3.33332819422e-1f;
     const float small = p * z * x + x;
-    const float large = 1.0f - 2.0f / (exponential(a + a) + 1.0f);
+    const float c = a > 20.0f ? 20.0f : a;
+    const float large = 1.0f - 2.0f / (exponential_near(c + c) + 1.0f);
     const float result = a < 0.625f ? small : (x < 0.0f ? -large : large);
     return x != x ? x : result;
 }

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from archc.checker.sizes import Size
-from archc.codegen.cpp.form import Array, Expr, Fill, For, Index, Kernel, Lanes, Let, Local, Start, Statement, Store
+from archc.codegen.cpp.form import JOINED, LANE, Array, Expr, Fill, For, Index, Kernel, Lanes, Let, Local, Start, Statement, Store
 from archc.codegen.cpp.prelude import PRELUDE
 from archc.codegen.cpp.spelling import NEUTRAL, PRAGMAS, REDUCTIONS, SPELLING, TIGHT
 from archc.ops.table import DType
@@ -123,8 +123,12 @@ class _Printer:
             if isinstance(statement, Let):
                 lines.append(f"{indent}const {TYPES[statement.value.dtype]} {statement.name} = {self.expr(statement.value)};")
             elif isinstance(statement, Start):
-                kind = TYPES[statement.dtype]
-                lines.append(f"{indent}{kind} {statement.name} = {_neutral(statement.op, statement.dtype)};")
+                kind, neutral = TYPES[statement.dtype], _neutral(statement.op, statement.dtype)
+                if statement.lanes:
+                    lines += [f"{indent}{kind} {statement.name}[{statement.lanes}];",
+                              f"{indent}std::fill_n({statement.name}, {statement.lanes}, {neutral});"]
+                else:
+                    lines.append(f"{indent}{kind} {statement.name} = {neutral};")
             elif isinstance(statement, Fill):
                 neutral = _neutral(statement.op, statement.dtype)
                 lines.append(f"{indent}std::fill_n({statement.array}, {self.size(statement.count)}, {neutral});")
@@ -149,11 +153,14 @@ class _Printer:
 
     def loop(self, loop: For, indent: str) -> list[str]:
         lines: list[str] = []
+        v = loop.variable
+        extent = loop.extent if isinstance(loop.extent, str) else self.size(loop.extent)
+        if loop.lanes:
+            head = f"{indent}in_lanes<{loop.lanes}>({extent}, [&](int64_t {v}, int64_t {LANE}) INLINED {{"
+            return [head, *self.block(loop.body, indent + STEP), f"{indent}}});"]
         if loop.simd:
             sums = "".join(f" reduction({PRAGMAS.get(op, f'{op}_of')}:{name})" for op, name in loop.sums)
             lines.append(f"{indent}#pragma omp simd{sums}")
-        v = loop.variable
-        extent = loop.extent if isinstance(loop.extent, str) else self.size(loop.extent)
         head = f"{indent}for (int64_t {v} = 0; {v} < {extent}; ++{v}) {{"
         if loop.reverse:
             head = f"{indent}for (int64_t {v} = {extent} - 1; {v} >= 0; --{v}) {{"
@@ -178,6 +185,8 @@ class _Printer:
             return str(expr.value)
         if expr.op == "load":
             return f"{expr.value}[{self.index(expr.at)}]"
+        if expr.op in JOINED:
+            return f"{expr.op}({expr.value})"
         if expr.op == "place":
             return f"({self.index(expr.at)})"
         if expr.op == "size":
