@@ -41,7 +41,7 @@ def coerce(entry: tree.Parameter, value: Value, span: Span, frame: Frame) -> Val
     if entry.static or kind in ("layer", "fn"):
         return _static(entry, value, span, frame)
     if kind == "axis":
-        if isinstance(value, int) and not isinstance(value, bool) and frame.context.calls == []:
+        if isinstance(value, int) and not isinstance(value, bool):
             return SizeVal(Size.of(value))
         return value if isinstance(value, (AxisRef, SizeVal)) else wrong("an axis")
     if kind == "int":

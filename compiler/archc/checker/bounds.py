@@ -24,6 +24,22 @@ def interval(term: Term) -> Interval | None:
     return known[id(term)]
 
 
+def of_sizes(term: Term) -> bool:
+    """Whether a size that is known at run time only has a part in the bounds of a term."""
+    seen: set[int] = set()
+    stack = [term]
+    while stack:
+        current = stack.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        bounds = _bounds(current, []) if not _parts(current) else None
+        if bounds is not None and any(size.constant is None for size in bounds):
+            return True
+        stack.extend(_parts(current))
+    return False
+
+
 def _parts(term: Term) -> tuple[Term, ...]:
     """The terms that the bounds of a term follow from."""
     if isinstance(term, Apply):

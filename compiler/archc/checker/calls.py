@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from archc.checker import arguments as arguments_of
 from archc.checker import axes as axis_rules
-from archc.checker import binding, expressions, initial, layers, matrices, overrides, statements, transforms, units
+from archc.checker import binding, expressions, initial, layers, matrices, overrides, statements, summaries, transforms, units
 from archc.checker.frame import INITIALISERS, Frame, Stop
 from archc.checker.sizes import Size
 from archc.checker.terms import apply, as_term, axis_index, const, converted, demand_dtype, describe, expand, is_term
@@ -428,8 +428,11 @@ def invoke(instance: Instance, method: str, items: Items, expr: tree.Call, frame
         callee.values.update(bound.arguments)
         callee.values.update(overrides.inside(supplied, bound, owner))
         _defaults(inputs, given, callee, owner.splits)
-        terms = [as_term(t, expr.span, callee) for t in statements.results_of(fn, callee)]
         results = fn.results or (tree.Result(None, None, inputs[0].name, None, fn.span),) if inputs else fn.results
+        known = context.registry.summary(key, method, context) if context.registry and plain and not expr.overrides else None
+        terms = summaries.results(known, fn, results, given, callee, owner.splits) if known and not instance.absent else None
+        if terms is None:
+            terms = [as_term(t, expr.span, callee) for t in statements.results_of(fn, callee)]
         left = binding.leave(bound, terms, results, inputs, owner.splits)
     finally:
         context.calls.pop()

@@ -56,7 +56,9 @@ def evaluate(expr: tree.Expr, frame: Frame) -> Value:
     context = frame.context
     context.nested += 1
     try:
-        frame.limit("evaluations", context.nested, expr.span)
+        if context.nested > context.nested_below:
+            frame.limit("evaluations", context.nested, expr.span)
+            context.nested_below = context.nested
         value = _evaluate(expr, frame)
     finally:
         context.nested -= 1
@@ -120,7 +122,7 @@ def _binary(expr: tree.Binary, frame: Frame) -> Value:
     right = evaluate(expr.right, frame)
     if isinstance(left, (bool, int, float, str)) and isinstance(right, (bool, int, float, str)):
         return _static(op, left, right, span, frame)
-    if (sized := _sizes(op, left, right)) is not None:
+    if (sized := _sizes(op, left, right, frame)) is not None:
         frame.limit("terms of a size", sum(1 + len(monomial) for monomial, _ in sized.size.terms), span)
         return sized
     if isinstance(left, (bool, int, float, str)) and op in ("==", "!=") and not is_term(right) and not isinstance(right, SizeVal):
@@ -147,7 +149,7 @@ def _static(op: str, left: bool | int | float | str, right: bool | int | float |
     return result  # type: ignore[return-value]
 
 
-def _sizes(op: str, left: Value, right: Value) -> SizeVal | None:
+def _sizes(op: str, left: Value, right: Value, frame: Frame) -> SizeVal | None:
     """Arithmetic of sizes and ints gives a size again; None where it does not apply."""
 
     def as_size(value: Value) -> Size | None:
@@ -165,6 +167,8 @@ def _sizes(op: str, left: Value, right: Value) -> SizeVal | None:
     if op == "*":
         return SizeVal(a * b)
     if op in ("//", "%") and b.constant != 0:
+        if b.constant is None:
+            frame.context.divisors.append(b)
         return SizeVal(a // b if op == "//" else a % b)
     if op == "^" and b.constant is not None and 0 <= b.constant <= 8:
         total = Size.of(1)

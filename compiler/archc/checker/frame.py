@@ -68,7 +68,12 @@ class Context:
     wholes: dict[Dim, Size] = field(default_factory=dict)  # of splits whose parts are known at run time only
     inlined: int = 0
     nested: int = 0  # expressions that are being evaluated, each in the one before
+    nested_below: int = 0  # the most that were, those of calls that were not inlined included
+    calls_below: int = 0  # the same of calls inside one another
     steps: int = 0
+    divisors: list[Size] = field(default_factory=list)  # by which sizes are divided, known at run time only
+    leading_named: bool = False  # a body reduces over `...`, whose members only a call knows
+    undecided: bool = False  # sizes decide what is known of an index
     exhausted: bool = False
     layers: list[str] = field(default_factory=list)  # keys of the layers that are being inlined
     made: dict[Axis, int] = field(default_factory=dict)
@@ -192,6 +197,7 @@ class Frame:
     def chain(self, axis: tree.Ident) -> Dim:
         """The axes that a name stands for; reports an unknown one."""
         if axis.name == LEADING:
+            self.context.leading_named = True
             return self.context.in_order(self.leading)
         chain = self.find_axis(axis.name)
         if chain is None:
@@ -231,6 +237,7 @@ class Frame:
         if self.context.exhausted:
             raise Stop
         self.context.inlined += 1
+        self.context.calls_below = max(self.context.calls_below, len(self.context.calls) + 1)
         self.limit("calls", self.context.inlined, at)
         self.limit("call depth", len(self.context.calls) + 1, at)
 
@@ -261,8 +268,7 @@ class Frame:
         """Two sizes that must agree: nothing if they do, a problem if they cannot, else a check when the graph is entered."""
         if left == right:
             return
-        difference = (left - right).constant
-        if difference is not None or (_positive(left - right) or _positive(right - left)):
+        if differ(left, right):
             self.fail(kind, at, also, left=left, right=right, **facts)
         message = kind.title.format_map({**facts, "left": left, "right": right})
         self.context.checks.append(EntryCheck(left, right, "equal", message, at, self.path))
@@ -278,6 +284,11 @@ class Frame:
 def nonnegative(size: Size) -> bool:
     """Provable from sizes being 0 or more."""
     return all(coefficient >= 0 for _, coefficient in size.terms)
+
+
+def differ(left: Size, right: Size) -> bool:
+    """Whether two sizes that are not the same can never agree."""
+    return (left - right).constant is not None or _positive(left - right) or _positive(right - left)
 
 
 def _positive(size: Size) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from archc.checker import expressions
-from archc.checker.bounds import interval
+from archc.checker.bounds import interval, of_sizes
 from archc.checker.frame import Frame, nonnegative
 from archc.checker.sizes import Size
 from archc.checker.terms import apply, as_term, const, converted, int_op
@@ -174,6 +174,7 @@ def _prove(index: Term, size: Size, policy: Policy, item: tree.BracketItem, fram
         return policy
     bounds = interval(index)
     if bounds is None:
+        frame.context.undecided |= of_sizes(index)
         return policy
     low, high = bounds
     inside_low, inside_high = nonnegative(low), nonnegative(size - 1 - high)

@@ -21,7 +21,7 @@ from archc.syntax import tree
 def check(program: Program, problems: Problems) -> None:
     """Report what is wrong with the declarations of the root file. A static parameter without a default leaves a declaration to
     be checked where it is used."""
-    registry = units.Registry(program, problems)
+    registry = units.Registry(program, problems, graphs=False)
     warnings.shadows(program.root, problems)
     for declared in program.root.own.values():
         _check_kinds(declared, problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from archc.checker import axes as axis_rules
-from archc.checker import binding, expressions, layers, statements, warnings
+from archc.checker import binding, expressions, layers, statements, summaries, warnings
 from archc.checker.frame import Context, Frame, Stop
 from archc.checker.layers import DTYPES, LayerFrame, open_root
 from archc.checker.program import Declared, Program
@@ -24,8 +24,10 @@ from archc.syntax.tree import Span
 class Registry:
     """Units by key, made once each; knows which are being made, so that a layer that contains itself is noticed."""
 
-    def __init__(self, program: Program, problems: Problems) -> None:
+    def __init__(self, program: Program, problems: Problems, graphs: bool = True) -> None:
         self.program, self.problems = program, problems
+        self.graphs = graphs  # whether terms are wanted; else calls are not inlined where that would say nothing new
+        self.summaries: dict[tuple[str, str, bool], summaries.Summary] = {}  # by unit, method and mode
         self.units: dict[str, Unit | None] = {}
         self.open: list[str] = []
         self.splits: dict[int, axis_rules.Splits] = {}  # by declaration, as found once
@@ -52,6 +54,10 @@ class Registry:
         finally:
             self.open.pop()
         return self.units[key]
+
+    def summary(self, key: str, method: str, context: Context) -> summaries.Summary | None:
+        """What is known of a method of a layer that was checked by itself, and found right."""
+        return self.summaries.get((key, method, context.training)) if self.units.get(key) is not None else None
 
     def context(self, training: bool = False) -> Context:
         return Context(self.problems, training=training, registry=self)
@@ -121,14 +127,19 @@ class Registry:
     def _method(self, declared: Declared, statics: Mapping[str, Value], fn: tree.Fn) -> Method | None:
         found: list[Body] = []
         inputs: tuple[TensorInput, ...] = ()
+        key = unit_key(LayerClass(declared), statics)
         for training in (True, False):
             context = self.context(training)
             root = open_root(context, declared, statics, initialise=False)
             try:
-                inputs, body, numbers, frame = method_body(fn, root, unit_key(LayerClass(declared), statics))
+                inputs, body, numbers, frame = method_body(fn, root, key)
             except Stop:
                 return None
             found.append(body)
+            if not self.graphs:
+                known = summaries.summary(inputs, body, root.numbers, frame)
+                modes = (training,) if context.mode_used else (True, False)
+                self.summaries |= {(key, fn.name.name, mode): known for mode in modes}
             if not context.mode_used:
                 found.append(body)
                 break
