@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from archc.diagnostics.model import Problem, Severity
 from archc.diagnostics.render import terminal, texts
+from archc.records import dataclass
 
 
 @dataclass(frozen=True)

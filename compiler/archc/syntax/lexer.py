@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from archc.limits import LIMITS
+from archc.records import dataclass
 from archc.syntax.tables import Tables
 from archc.syntax.tree import Span
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from archc.records import dataclass
 from archc.syntax import tree
 from archc.syntax.lexer import Token
 from archc.syntax.tree import Span

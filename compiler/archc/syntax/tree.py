@@ -6,8 +6,10 @@ Every node carries `span`. The tree holds what was written and nothing of what i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Literal, Union
+
+from archc.records import dataclass
 
 
 @dataclass(frozen=True)
