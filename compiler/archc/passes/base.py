@@ -43,19 +43,20 @@ Oracle = Callable[[Graph, Graph], str | None]
 
 def also_inside(transform: Callable[[Graph], Graph]) -> Callable[[Graph], Graph]:
     """The transformation, applied to the bodies of loops and to the bodies and derivatives of calls as well. It must keep the
-    type of every output, which is that of a result outside."""
+    type of every output, which is that of a result outside. What a kernel computes stays as it is: its target prepares that."""
 
     @wraps(transform)
     def deep(graph: Graph) -> Graph:
         new: dict[Call | Scan, Call | Scan] = {}
         for attrs in dict.fromkeys(n.attrs for n in topological(graph.roots)):
-            if isinstance(attrs, Call):
+            if isinstance(attrs, Call) and not attrs.fused:
                 new[attrs] = replace(attrs, body=deep(attrs.body), vjp=deep(attrs.vjp))
             elif isinstance(attrs, Scan):
                 new[attrs] = replace(attrs, body=deep(attrs.body))
         if new:
             carrying = Call | Scan
-            graph = rewrite(graph, lambda n: node(n.op, n.args, new[n.attrs], n.type) if isinstance(n.attrs, carrying) else None)
+            graph = rewrite(graph, lambda n: node(n.op, n.args, new[n.attrs], n.type)
+                            if isinstance(n.attrs, carrying) and n.attrs in new else None)
         return transform(graph)
 
     return deep

@@ -6,7 +6,7 @@ the thread that computes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from archc.checker.types import Axis
 from archc.ir.graph import Graph, Node, Read, Scan, topological
@@ -43,9 +43,28 @@ def _known(current: Node, around: frozenset[Axis], over_axes: frozenset[str]) ->
 
 def loops(graph: Graph, reading: Mapping[Node, Sequence[Node]], over_axes: frozenset[str]) -> Iterator[tuple[Node, ...]]:
     """The loops for kernels, each with its results. `over_axes`: rows over axes that kernels compute."""
-    for current in topological(graph.roots):
-        if current.op == "scan" and _whole(current, reading, over_axes):
-            yield (current, *dict.fromkeys(reading[current]))
+    found = {current: (current, *dict.fromkeys(reading[current])) for current in topological(graph.roots)
+             if current.op == "scan" and _whole(current, reading, over_axes)}
+    for there, back in paired(graph.roots, reading):
+        if there in found and back in found and not any(item in graph.roots for item in reading[there]):
+            found[back] = (*found.pop(there), *found[back])
+    yield from found.values()
+
+
+def paired(roots: Iterable[Node], reading: Mapping[Node, Sequence[Node]]) -> Iterator[tuple[Node, Node]]:
+    """Loops all of whose results are read, step by step, by one other loop that runs the other way: a kernel of both keeps few of
+    the first one's steps, and does them again."""
+    for current in topological(roots):
+        if not isinstance(current.attrs, Scan):
+            continue
+        readers = {reader for item in reading[current] for reader in reading[item]}
+        back = next(iter(readers)) if len(readers) == 1 else None
+        if back is not None and isinstance(back.attrs, Scan) and back.attrs.axis == current.attrs.axis:
+            step_by_step = back.args[back.attrs.states : back.attrs.states + back.attrs.sequences]
+            others = {*back.args[: back.attrs.states], *back.args[back.attrs.states + back.attrs.sequences:]}
+            items = set(reading[current])
+            if back.attrs.reverse != current.attrs.reverse and items <= {*step_by_step} and not items & others:
+                yield current, back
 
 
 def starts(graph: Graph, fixed: frozenset[Node]) -> frozenset[Node]:

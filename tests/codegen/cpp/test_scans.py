@@ -17,6 +17,7 @@ from archc.codegen.cpp.form import For, Kernel, Lanes, Statement
 from archc.ir.graph import Graph, Scan, topological
 from archc.loaded import Namespace
 from archc.passes.base import run
+from archc.passes.group import group_value
 from archc.pipelines import CPP
 from tests.checker.programs import graph
 from tests.codegen.cpp.test_kernels import Case, cases, compare
@@ -103,7 +104,7 @@ SIZES = [
     {"n": 2, "t": 5, "j": 1, "k": 3, "v": 4, "c": 5, "s": 3},
     {"n": 3, "t": 7, "j": 2, "k": 33, "v": 37, "c": 67, "s": 16},
     {"n": 1, "t": 1, "j": 4, "k": 1, "v": 1, "c": 1, "s": 1},
-    {"n": 4, "t": 37, "j": 4, "k": 32, "v": 64, "c": 64, "s": 2},
+    {"n": 4, "t": 71, "j": 4, "k": 32, "v": 64, "c": 64, "s": 2},  # three chunks of steps on the way back
     {"n": 1, "t": 2, "j": 2, "k": 64, "v": 31, "c": 32, "s": 5},
 ]
 
@@ -251,7 +252,7 @@ def test_loops(name: str, used: list[str]) -> None:
     inputs, result, body = LOOPS[name]
     source = f"layer L() {{ forward({inputs}) -> {result} {{{body}\n}} }}"
     torch.manual_seed(0)
-    shape = (5, 3) if name == "no batch" else (2, 5, 3)
+    shape = (37, 3) if name == "no batch" else (2, 37, 3)
     given = [torch.randn(shape, dtype=torch.float64, requires_grad=True), torch.randn(3, dtype=torch.float64, requires_grad=True)]
     layers = [loaded(source, backend).L() for backend in ("cpp", "torch")]
     ours, theirs = (results(lambda *xs, layer=layer: (layer(*xs),), given) for layer in layers)
@@ -271,10 +272,12 @@ def loops_of(body: Sequence[Statement], axis: str) -> int:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
-def test_a_loop_is_one_kernel(function: Callable[..., Any]) -> None:
+def test_a_loop_is_one_kernel_and_so_is_its_derivative(function: Callable[..., Any]) -> None:
     (call,) = groups(run(graph(text(function)), CPP))
     kernel = lowered(call.body)
     assert loops_of(kernel.body, "t") == 1
+    (back,) = groups(group_value(call.vjp))
+    assert loops_of(lowered(back.body).body, "t_step") == 3  # there, there again, and back
     assert [variable for variable, _ in kernel.parallel] == ["n", "c_block" if function is selective_scan else "v_block"]
     assert not any({"t", "k"} <= set(array.axes) and array.count.symbols >= {"t", "k", "v"} for array in kernel.scratch)
 

@@ -8,6 +8,9 @@ new value lies beside it until the step ends. A loop in a step is a loop in C++.
              for v:    w[v] -= val[v]
              for k, v: S[k, v] -= beta * key[k] * w[v];  y[v] += q[k] * S[k, v]
 
+A loop and the one that goes back through it, as derivatives have them, are one kernel. It keeps the states of every 32nd step,
+and does a chunk's steps again before it goes back through them.
+
 An axis along which all steps are independent holds the lanes, in blocks of constant width, so that sums along other axes stay in
 registers. Results that are sums over it are added up block after block; see `scan_axes`.
 """
@@ -28,11 +31,23 @@ from archc.codegen.cpp.spelling import REDUCTIONS
 from archc.codegen.torch.names import Names
 from archc.diagnostics.model import CompilerBug
 from archc.ir import build
-from archc.ir.graph import Graph, Node, Notes, Scan, inside, node, topological, users
+from archc.ir.graph import Graph, Node, Notes, Port, Scan, inside, node, topological, users
 from archc.ops.table import OPS, DType
+from archc.passes.group_loops import paired
+
+CHUNK = 32
+"""Steps between two states that are kept, where a loop is gone back: two of a kind lie in the cache by then."""
 
 WIDTH = 32
 """Lanes of a block: two registers of AVX-512, four of AVX2. With sums along other axes that is enough to hide their latency."""
+
+
+@dataclass(frozen=True)
+class _Chunks:
+    """The axis of a loop, cut: which chunk, which step of it."""
+
+    chunk: Axis
+    step: Axis
 
 
 @dataclass(eq=False)
@@ -106,11 +121,14 @@ class _Lowering:
         self.scratch: list[Array] = []
         self.holds: dict[str, Lies] = {}
         self.keys: dict[str, Key] = {}
+        self.dtypes: dict[str, DType] = {}
+        self.chunks: dict[Axis, _Chunks] = {}
+        self.cut: set[Axis] = set()
 
-    def _worth(self, axis: Axis, found: Sequence[Kind], yields: Sequence[int]) -> int:
+    def _worth(self, axis: Axis, found: Sequence[Kind], yields: Sequence[int]) -> tuple[bool, float]:
         """How well an axis serves for lanes: neighbours in memory are lanes, and what is not a sum over lanes is done at once."""
         innermost = sum(order[-1:] == (axis,) for order in _laid(self.graph))
-        return innermost - 2 * sum(found[place] == "part" for place in yields)
+        return innermost > 0, innermost - 1.5 * sum(found[place] == "part" for place in yields)
 
     # -- the whole -----------------------------------------------------------------------------------------------
     def kernel(self) -> Kernel:
@@ -167,6 +185,17 @@ class _Lowering:
         wish = "rows" if symbol == "..." else symbol
         return self.names.fresh(f"{wish}_size" if wish in self.names.visible else wish)
 
+    def chunked(self, axis: Axis) -> _Chunks:
+        """The axis of a loop in chunks of steps."""
+        if axis not in self.chunks:
+            names = [self.names.fresh(f"{self.variables[axis]}_{wish}") for wish in ("chunk", "step")]
+            count = (axis.size + (CHUNK - 1)) // CHUNK
+            found = self.chunks[axis] = _Chunks(Axis(names[0], count), Axis(names[1], Size.of(CHUNK)))
+            self.cut |= {found.chunk, found.step}
+            self.variables |= {found.chunk: names[0], found.step: names[1]}
+            self.order = (found.chunk, found.step, *self.order)
+        return self.chunks[axis]
+
     def is_apart(self, lies: Lies) -> bool:
         """Whether nothing else may lie there: an attempt to put it there has failed."""
         return self.keys.get(lies.array) in self.apart
@@ -174,7 +203,7 @@ class _Lowering:
     # -- memory --------------------------------------------------------------------------------------------------
     def inner(self, axes: Iterable[Axis]) -> frozenset[Axis]:
         """Those axes that a sweep goes over here."""
-        return frozenset(axes) - self.parallel - self.running
+        return frozenset(axes) - self.parallel - self.running - self.cut
 
     def ordered(self, axes: Iterable[Axis]) -> Order:
         found = frozenset(axes)
@@ -189,6 +218,7 @@ class _Lowering:
         found = Lies(self.names.fresh(wish), order, True)
         if key is not None:
             self.keys[found.array] = key
+        self.dtypes[found.array] = dtype
         self.scratch.append(Array(found.array, dtype, product(self.extent(axis) for axis in order)))
         return found
 
@@ -227,6 +257,7 @@ class _Body:
         """Computes values and stores them at their targets."""
         self.targets = targets
         self.reading = users(targets)
+        self.pairs = {} if self.path else {back: there for there, back in paired(targets, self.reading)}
         for number, current in enumerate(reversed(list(topological(targets)))):
             if isinstance(current.attrs, Scan):
                 self.loops[current] = self.plan(current, current.attrs, number)
@@ -237,7 +268,7 @@ class _Body:
         self.later()
         for level in range(-1, max((*self.use.values(), *self.at.values()), default=0) + 1):
             for current in self.nodes:
-                if current in self.loops and self.at[current] == level:
+                if current in self.loops and self.at[current] == level and current not in self.pairs.values():
                     self.loop(current)
             self.sweep(level)
         self.out += self.top.blocks[0]
@@ -282,8 +313,13 @@ class _Body:
             if not (isinstance(there, Lies) and there.array == lies.array):
                 self.targets.setdefault(start, []).append(lies)
         yields: dict[int, Lies] = {}
+        chunks = self.low.chunked(scan.axis) if current in self.pairs.values() else None
         for place, item in items.items():
-            if place >= scan.states:
+            if chunks:
+                wish = self.notes.names.get(item, "steps").rsplit(".", 1)[-1]
+                axes = self.low.inner(item.axes) - {scan.axis} | {chunks.step}
+                yields[place] = self.low.memory(wish, axes, item.type.dtype, (*self.path, number, place))
+            elif place >= scan.states:
                 wanted = self.targets.get(item, [])
                 free = [there for there in wanted if not self.low.is_apart(there)]
                 if free:
@@ -367,8 +403,62 @@ class _Body:
             elif current in self.kept:
                 sweeps.setdefault(axes, set()).add(self.at[current])
 
+    # -- pairs of loops ------------------------------------------------------------------------------------------
+    def there_and_back(self, current: Node, back: Node) -> None:
+        """A loop whose steps another one needs in the other direction. The first time, only the states that each chunk of steps
+        starts with are kept. Then, from the last chunk to the first, its steps are done again, and gone back.
+
+        Memory grows with the number of chunks, and holds the values of one.
+        """
+        low, scan = self.low, current.attrs
+        assert isinstance(scan, Scan)
+        chunks, plan = low.chunked(scan.axis), self.loops[current]
+        chunk, step, whole = low.variables[chunks.chunk], low.variables[chunks.step], scan.axis.size
+        first, count, kept = (low.names.fresh(f"{low.variables[scan.axis]}_{wish}") for wish in ("first", "count", "kept"))
+        saved = [low.memory(f"{lies.array}_start", (*lies.axes, chunks.chunk), port.type.dtype)
+                 for lies, port in zip(plan.states, scan.body.inputs, strict=False)]
+
+        def copied(sources: Sequence[Lies], goals: Sequence[Lies], ports: Sequence[Port]) -> Iterator[Statement]:
+            for source, goal, lies, port in zip(sources, goals, plan.states, ports, strict=False):
+                load = Expr("load", (), source.array, low.index(source), port.type.dtype)
+                yield from self.nested(lies.axes, [Store(goal.array, low.index(goal), load)])
+
+        def turns(number: Node, extent: str) -> For:
+            at: Scan = number.attrs  # type: ignore[assignment]
+            body = self.turn(number, number is back or extent == count)
+            place = Let(low.variables[at.axis], _place((first, Size.of(1)), (step, Size.of(1))))
+            return For(step, extent, (place, *body), reverse=at.reverse)
+
+        rest = _whole("sub", _whole("size", value=whole), _name(first))
+        head = [Let(first, _place((chunk, Size.of(CHUNK)))), Let(count, _whole("minimum", _whole("const", value=CHUNK), rest))]
+        # The last chunk starts where all the others end.
+        last = _whole("const", value=0) if scan.reverse else _whole("size", value=chunks.chunk.size - 1)
+        is_last = Expr("eq", (_name(chunk), last), dtype="bool")
+        skipped = Let(kept, _whole("where", is_last, _whole("const", value=0), _name(count)))
+        ports = scan.body.inputs
+        forth = (*head, skipped, *copied(plan.states, saved, ports), turns(current, kept))
+        again = (*head, *copied(saved, plan.states, ports), turns(current, count))
+        self.put(current)
+        returned = turns(back, count)
+        self.flush()
+        self.out.append(For(chunk, chunks.chunk.size, forth, reverse=scan.reverse))
+        self.out.append(For(chunk, chunks.chunk.size, (*again, returned), reverse=not scan.reverse))
+        self.put(back)
+
     # -- loops ---------------------------------------------------------------------------------------------------
     def loop(self, current: Node) -> None:
+        if current in self.pairs:
+            self.there_and_back(self.pairs[current], current)
+            return
+        scan, low = current.attrs, self.low
+        assert isinstance(scan, Scan)
+        body = self.turn(current)
+        self.flush()
+        self.out.append(For(low.variables[scan.axis], scan.axis.size, tuple(body), reverse=scan.reverse))
+        self.put(current)
+
+    def turn(self, current: Node, yields: bool = True) -> list[Statement]:
+        """One step of a loop; with what it yields, or the states alone."""
         scan, low, plan = current.attrs, self.low, self.loops[current]
         assert isinstance(scan, Scan)
         ports, outputs = scan.body.inputs, scan.body.outputs
@@ -391,16 +481,20 @@ class _Body:
                 beside.append((lies, new))
                 lies = new
             targets.setdefault(after, []).append(replace(lies))
-        for place, lies in plan.yields.items():
+        for place, lies in plan.yields.items() if yields else ():
             targets.setdefault(outputs[place].node, []).append(lies)
         low.running.add(scan.axis)
         body = _Body(low, known, scan.body.notes, {}, plan.path).statements(targets)
         for old, new in beside:
-            load = Expr("load", (), new.array, low.index(new))
+            load = Expr("load", (), new.array, low.index(new), low.dtypes[new.array])
             body += self.nested(old.axes, [Store(old.array, low.index(old), load)])
         low.running.remove(scan.axis)
-        self.flush()
-        self.out.append(For(low.variables[scan.axis], scan.axis.size, tuple(body), reverse=scan.reverse))
+        return body
+
+    def put(self, current: Node) -> None:
+        """The results of a loop lie where it has left them."""
+        scan, plan = current.attrs, self.loops[current]
+        assert isinstance(scan, Scan)
         for item in self.reading[current]:
             number = item.attrs
             assert isinstance(number, int)
@@ -596,6 +690,18 @@ class _Body:
     def load(self, lies: Lies, dtype: DType, at: Mapping[Axis, str] | None = None) -> Expr:
         self.check(lies)
         return Expr("load", (), lies.array, self.low.index(lies, at), dtype)
+
+
+def _whole(op: str, *args: Expr, value: int | Size | None = None) -> Expr:
+    return Expr(op, args, value, (), "int")
+
+
+def _name(name: str) -> Expr:
+    return Expr("name", (), name, (), "int")
+
+
+def _place(*at: tuple[str, Size]) -> Expr:
+    return Expr("place", (), None, at, "int")
 
 
 def _is_last(root: Node) -> bool:
