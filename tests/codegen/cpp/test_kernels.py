@@ -12,7 +12,8 @@ import pytest
 
 from archc.checker.types import LEADING, Axis, flat, layout_of
 from archc.codegen.cpp.form import Kernel
-from archc.codegen.cpp.lower import lower, relabelled
+from archc.codegen.cpp.lower import lower
+from archc.codegen.groups import relabelled
 from archc.ir.evaluate import _from_memory, _to_memory, evaluate_nodes
 from archc.ir.graph import Call, Graph, topological
 from archc.ir.values import Run

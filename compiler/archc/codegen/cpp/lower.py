@@ -9,24 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
-from itertools import pairwise
 
 from archc.checker.sizes import Size, product
 from archc.checker.types import LEADING, Axis, Type, flat, layout_of
 from archc.codegen.cpp.form import LANE, Array, Block, Expr, Fill, For, Index, Kernel, Let, Start, Statement, Store, verify, walk
 from archc.codegen.cpp.prelude import RESERVED
 from archc.codegen.cpp.spelling import REDUCTIONS, SPELLING
+from archc.codegen.groups import Order, collapsed, in_operations, one_order, orders_of, with_names
 from archc.codegen.torch.names import Names
-from archc.ir.build import apply
 from archc.ir.cost import effort
-from archc.ir.graph import Accumulate, At, Graph, Node, Read, Scan, node, rewrite, topological, users
-from archc.ir.meaning import meaning, substitute
-from archc.ops.table import OPS
-from archc.passes.base import also_inside
+from archc.ir.graph import Graph, Node, Scan, topological, users
 from archc.passes.group import split
-
-Order = tuple[Axis, ...]
 
 USED = (*RESERVED, "T", "threads", "team", "chunk", "chunks", "places", "at", *(f"place_{n}" for n in range(16)), "place",
         "lanes", LANE)
@@ -46,96 +39,13 @@ def lower(group: Graph, name: str, orders: Mapping[str, Order], doc: str = "") -
     """The kernel of a group. `orders` says how the axes of each input and output lie in memory, outermost first."""
     ports = tuple(replace(port, layout=layout_of(orders[port.name])) for port in group.inputs)
     outputs = tuple(replace(output, layout=layout_of(orders[output.name])) for output in group.outputs)
-    spelled = _spelled(_named(replace(group, inputs=ports, outputs=outputs)))
+    known = SPELLING.keys() | REDUCTIONS.keys()
+    spelled = in_operations(with_names(replace(group, inputs=ports, outputs=outputs), USED), known)
     if any(isinstance(n.attrs, Scan) for n in topological(spelled.roots)):
         from archc.codegen.cpp import scans  # which takes names from here
 
         return scans.lower(spelled, name, doc)
-    return _Lowering(_collapsed(spelled), name, doc).kernel()
-
-
-def _named(graph: Graph) -> Graph:
-    """The graph with inputs and results whose names C++ and the code around do not use; their order stays."""
-    names = Names(USED)
-    ports = {port.node: replace(port, name=names.fresh(port.name)) for port in graph.inputs}
-    roots = [substitute(root, {old: port.node for old, port in ports.items()}) for root in graph.roots]
-    outputs = tuple(replace(output, name=names.fresh(output.name)) for output in graph.outputs)
-    return replace(graph, inputs=tuple(ports.values()), outputs=outputs).with_roots(roots)
-
-
-@also_inside
-def _spelled(graph: Graph) -> Graph:
-    """The graph in operations that C++ has."""
-    known = SPELLING.keys() | REDUCTIONS.keys()
-    while True:
-        def rule(current: Node) -> Node | None:
-            if current.op == "ipow" and type(power := current.args[1].attrs) is int and 1 <= power <= 4:
-                return reduce(partial(apply, "mul"), [current.args[0]] * power)
-            return meaning(current) if current.op in OPS and current.op not in known else None
-
-        new = rewrite(graph, rule)
-        if new.roots == graph.roots:
-            return graph
-        graph = new
-
-
-# ------------------------------------------------------------------------------------------- axes that are one
-def _collapsed(graph: Graph) -> Graph:
-    """The graph with neighbouring axes that are always together as one."""
-    while pair := _pair(graph):
-        graph = _joined(graph, *pair)
-    return graph
-
-
-def _pair(graph: Graph) -> tuple[Axis, Axis] | None:
-    orders = _laid(graph)
-    nodes = list(topological(graph.roots))
-    reading = users(graph.roots)
-    cut = split([n for n in nodes if n.args], graph.roots, reading)
-    parallel = cut.parallel if cut else frozenset()
-    alone = {n.attrs for n in nodes if n.op == "iota"}
-    sets = [n.axes for n in nodes] + [n.attrs for n in nodes if isinstance(n.attrs, frozenset)]
-    for order in orders:
-        for first, second in pairwise(order):
-            together = all((first in axes) == (second in axes) for axes in (*sets, *map(frozenset, orders)))
-            adjacent = all(first not in o or o.index(first) + 1 == o.index(second) for o in orders if second in o)
-            if together and adjacent and not {first, second} & alone and (first in parallel) == (second in parallel):
-                return first, second
-    return None
-
-
-def _joined(graph: Graph, first: Axis, second: Axis) -> Graph:
-    return relabelled(graph, {first: Axis(f"{first.name}_{second.name}", first.size * second.size), second: None})
-
-
-def relabelled(graph: Graph, names: Mapping[Axis, Axis | None]) -> Graph:
-    """The graph with other axes in the place of some, or none: their sizes are part of another's."""
-    def axes(of: Iterable[Axis]) -> list[Axis]:
-        return [found for axis in of if (found := names.get(axis, axis)) is not None]
-
-    def type_of(type_: Type) -> Type:
-        return Type(type_.dtype, frozenset(axes(type_.axes)))
-
-    new: dict[Node, Node] = {}
-    for current in topological(graph.roots):
-        attrs = current.attrs
-        if isinstance(attrs, frozenset):
-            attrs = frozenset(axes(attrs))
-        elif isinstance(attrs, Axis):
-            (attrs,) = axes((attrs,))
-        elif isinstance(attrs, (Read, Accumulate)):
-            attrs = replace(attrs, at=tuple(At(axis, at.border) for at in attrs.at for axis in axes((at.axis,))))
-            if isinstance(attrs, Accumulate):
-                attrs = replace(attrs, keep=frozenset(axes(attrs.keep)))
-        elif isinstance(attrs, Scan):
-            (axis,) = axes((attrs.axis,))
-            attrs = replace(attrs, axis=axis, body=relabelled(attrs.body, names))
-        new[current] = node(current.op, (new[arg] for arg in current.args), attrs, type_of(current.type))
-    ports = tuple(replace(p, type=type_of(p.type), layout=layout_of(axes(d[0] for d in p.layout))) for p in graph.inputs)
-    outputs = tuple(replace(o, node=new[o.node], layout=layout_of(axes(d[0] for d in o.layout))) for o in graph.outputs)
-    known = {new[n]: text for n, text in graph.notes.names.items() if n in new}
-    spans = {new[n]: span for n, span in graph.notes.spans.items() if n in new}
-    return replace(graph, inputs=ports, outputs=outputs, notes=replace(graph.notes, names=known, spans=spans))
+    return _Lowering(collapsed(spelled), name, doc).kernel()
 
 
 # ------------------------------------------------------------------------------------------------------ lowering
@@ -158,7 +68,7 @@ class _Lowering:
         cut = split(members, graph.roots, self.reading)
         assert cut is not None
         self.parallel, self.late = cut.parallel, cut.late
-        laid = _merged(_laid(graph))
+        laid = one_order(orders_of(graph))
         every = {axis for n in self.nodes for axis in n.axes}
         self.order = (*sorted(every - set(laid), key=lambda axis: axis.name), *laid)
         self.names = Names([name] + [p.name for p in graph.inputs] + [o.name for o in graph.outputs] + list(USED))
@@ -380,11 +290,6 @@ class _Lowering:
         return args[0] if current.op in ("expand", "detach") else Expr(current.op, args, None, (), dtype)
 
 
-def _laid(graph: Graph) -> list[Order]:
-    """How the axes of each input and result lie in memory."""
-    return [flat(layout) for layout in (*(p.layout for p in graph.inputs), *(o.layout for o in graph.outputs))]
-
-
 def _degree(size: Size) -> int:
     return max((len(factors) for factors, _ in size.terms), default=0)
 
@@ -416,15 +321,3 @@ def _tidy(body: Sequence[Statement]) -> list[Statement]:
             statement = replace(statement, body=tuple(inner))
         found.append(statement)
     return found
-
-
-def _merged(orders: Sequence[Sequence[Axis]]) -> Order:
-    """One order of all axes, that of the largest tensor first."""
-    found: list[Axis] = []
-    for order in sorted(orders, key=len, reverse=True):
-        for place, axis in enumerate(order):
-            if axis in found:
-                continue
-            later = next((other for other in order[place + 1:] if other in found), None)
-            found.insert(found.index(later) if later else len(found), axis)
-    return tuple(found)

@@ -25,9 +25,10 @@ from typing import Union
 from archc.checker.sizes import Size, product
 from archc.checker.types import Axis, flat
 from archc.codegen.cpp.form import Array, Expr, Fill, For, Kernel, Lanes, Let, Local, Start, Statement, Store, verify, walk
-from archc.codegen.cpp.lower import ALONE, CHUNKS, USED, Order, _default, _degree, _laid, _merged, _tidy
+from archc.codegen.cpp.lower import ALONE, CHUNKS, USED, _default, _degree, _tidy
 from archc.codegen.cpp.scan_axes import Kind, is_zero, kinds
 from archc.codegen.cpp.spelling import REDUCTIONS
+from archc.codegen.groups import Order, one_order, orders_of
 from archc.codegen.torch.names import Names
 from archc.diagnostics.model import CompilerBug
 from archc.ir import build
@@ -103,7 +104,7 @@ class _Lowering:
     def __init__(self, graph: Graph, name: str, doc: str, apart: set[Key]) -> None:
         self.graph, self.name, self.doc, self.apart = graph, name, doc, apart
         axes = dict.fromkeys(sorted(_axes(graph), key=lambda axis: axis.name))
-        laid = _merged(_laid(graph))
+        laid = one_order(orders_of(graph))
         cut = {axis: found for axis in axes if (found := kinds(graph, axis)) is not None}
         yields = [place for place, root in enumerate(graph.roots) if not _is_last(root)]
         self.lane = max((axis for axis in laid if axis in cut), default=None,
@@ -127,7 +128,7 @@ class _Lowering:
 
     def _worth(self, axis: Axis, found: Sequence[Kind], yields: Sequence[int]) -> tuple[bool, float]:
         """How well an axis serves for lanes: neighbours in memory are lanes, and what is not a sum over lanes is done at once."""
-        innermost = sum(order[-1:] == (axis,) for order in _laid(self.graph))
+        innermost = sum(order[-1:] == (axis,) for order in orders_of(self.graph))
         return innermost > 0, innermost - 1.5 * sum(found[place] == "part" for place in yields)
 
     # -- the whole -----------------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from typing import Protocol
 
 from archc.checker.types import LEADING, Axis, Layout, flat
 from archc.codegen.cpp.form import Kernel
-from archc.codegen.cpp.lower import lower, relabelled
+from archc.codegen.cpp.lower import lower
+from archc.codegen.groups import relabelled
 from archc.codegen.torch import names
 from archc.codegen.torch.form import Assign, Branch, Do, Expr, Function, Return, Statement, verify
 from archc.codegen.torch.layout import name
