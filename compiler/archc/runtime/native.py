@@ -1,7 +1,7 @@
 """Kernels in C++, built once for this machine and kept on disk. A compiled package carries this file; it needs torch alone.
 
-Where there is no C++ compiler, or where torch must see every operation (torch.compile, export, vmap, other devices and types),
-`fit` says so, and the modules compute the same with torch's own operations.
+Where there is no C++ compiler, or where torch must see every operation (export, vmap, other devices and types), `fit` says so,
+and the modules compute the same with torch's own operations. `torch.compile` takes a kernel for one of its operations.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
@@ -28,6 +28,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.autograd import forward_ad
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fno-thread-jumps",
@@ -42,7 +44,13 @@ SOURCES: dict[str, str] = {}
 
 
 OWN = frozenset({Tensor, torch.nn.Parameter})
-is_compiling, are_transforms_active = torch.compiler.is_compiling, torch._C._are_functorch_transforms_active
+SEEN = OWN | {FakeTensor, FunctionalTensor}
+KINDS = {"Tensor": "Tensor", "float": "float", "int": "SymInt"}
+DEFINED: dict[str, torch.library.Library] = {}
+"""The operations that are defined, which they are as long as their libraries live."""
+
+is_compiling, is_exporting = torch.compiler.is_compiling, getattr(torch.compiler, "is_exporting", lambda: False)
+are_transforms_active = torch._C._are_functorch_transforms_active
 count_modes, tracing = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
 
 
@@ -52,15 +60,28 @@ class Fused(torch.autograd.Function):
     apply = torch._C._FunctionBase.__dict__["apply"]
 
 
-class Kernels(dict[tuple[str, torch.dtype], Any]):
-    """The functions of the `kernels.cpp` beside a module, by name and type."""
+class Functions(dict[tuple[str, torch.dtype], Any]):
+    """C functions by name and type, found when they are first asked for."""
+
+    def __init__(self, find: Callable[[str, torch.dtype], Any]) -> None:
+        super().__init__()
+        self.find = find
+
+    def __missing__(self, key: tuple[str, torch.dtype]) -> Any:
+        return self.setdefault(key, self.find(*key))
+
+
+class Kernels:
+    """The kernels of the `kernels.cpp` beside a module. (No dict itself: `torch.compile` would watch how many it has.)"""
 
     def __init__(self, file: str) -> None:
-        super().__init__()
         self.file = file
+        self.functions = Functions(self.find)
         self.parts: dict[str, ctypes.CDLL] = {}  # by the name of a C function
         self.built: dict[torch.dtype | None, bool] = {None: False}
         self.lock = threading.RLock()
+        self.space = f"archc_{blake2b(f'{file}{self.text}'.encode(), digest_size=8).hexdigest()}"
+        self.operations = getattr(torch.ops, self.space)
 
     def fit(self, *tensors: Tensor) -> bool:
         """Whether the kernels can compute with these tensors, here and now."""
@@ -76,6 +97,48 @@ class Kernels(dict[tuple[str, torch.dtype], Any]):
                     return False
                 found = dtype
         return self.built[found] if found in self.built else self.build(found)
+
+    def traced(self, *tensors: Tensor) -> bool:
+        """Whether torch looks at what happens to these tensors, and may take a kernel for one of its operations."""
+        if not (is_compiling() or count_modes()) or is_exporting() or are_transforms_active():
+            return False
+        if not is_compiling() and (forward_ad._current_level >= 0 or tracing() is not None):
+            return False
+        found = None
+        for tensor in tensors:
+            if type(tensor) not in SEEN or not tensor.is_cpu:
+                return False
+            if tensor.dtype is not found and tensor.dtype not in OTHERS:
+                if found is not None or tensor.dtype not in TYPES:
+                    return False
+                found = tensor.dtype
+        return found is not None
+
+    def define(self, function: Callable[..., Any], fake: Callable[..., Any], derivative: type[Fused] | None = None) -> None:
+        """Makes an operation of torch's of a function that computes a group: its arguments and results are as annotated, `fake`
+        makes room for the results."""
+        name = function.__name__.strip("_")
+        if f"{self.space}::{name}" in DEFINED:  # by the same text, loaded before
+            return
+        kinds = {text: KINDS[kind] for text, kind in function.__annotations__.items() if text != "return"}
+        results = ", ".join(["Tensor"] * function.__annotations__["return"].count("Tensor"))
+        library: Any = torch.library.Library(self.space, "FRAGMENT")  # type: ignore[no-untyped-call]
+        DEFINED[f"{self.space}::{name}"] = library
+        signature = ", ".join(f"{kind} {text}" for text, kind in kinds.items())
+        library.define(f"{name}({signature}) -> {results if results == 'Tensor' else f'({results})'}")
+        library.impl(name, torch.no_grad()(function), "CPU")
+        torch.library.register_fake(f"{self.space}::{name}", fake, lib=library)
+        if derivative is not None:
+            tensors = sum(kind == "Tensor" for kind in kinds.values())
+
+            def save(ctx: Any, inputs: tuple[Any, ...], output: object) -> None:
+                ctx.save_for_backward(*inputs[:tensors])
+                ctx.others = inputs[tensors:]
+
+            def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
+                return *derivative.backward(ctx, *cotangents)[:-1], *[None] * (len(kinds) - tensors)
+
+            torch.library.register_autograd(f"{self.space}::{name}", backward, setup_context=save, lib=library)
 
     def build(self, dtype: torch.dtype | None) -> bool:
         """Builds the kernels for a type, but for those that are seldom called; False, said once, where that cannot be done."""
@@ -109,9 +172,9 @@ class Kernels(dict[tuple[str, torch.dtype], Any]):
             for group, library in zip(groups, pool.map(lambda text: opened(text, flags), with_texts), strict=True):
                 self.parts.update((f"{part.name}_{suffix}", library) for part in group)
 
-    def __missing__(self, key: tuple[str, torch.dtype]) -> Any:
+    def find(self, name: str, dtype: torch.dtype) -> Any:
         """A C function, ready to be called with numbers: addresses, sizes, and the rest as its declaration says."""
-        name, suffix = key[0], TYPES[key[1]]
+        suffix = TYPES[dtype]
         entry = f"{name}_{suffix}"
         with self.lock:
             if entry not in self.parts:
@@ -122,7 +185,6 @@ class Kernels(dict[tuple[str, torch.dtype], Any]):
             function.restype = None
             function.argtypes = [ctypes.c_void_p if "*" in argument else ARGUMENTS[argument.split()[0]]
                                  for argument in declared[1].split(",")]
-            self[key] = function
         return function
 
 

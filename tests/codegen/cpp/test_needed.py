@@ -27,11 +27,11 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the kernels that are called."""
     names: list[str] = []
 
-    def noted(self: native.Kernels, key: tuple[str, torch.dtype]) -> Any:
+    def noted(self: native.Functions, key: tuple[str, torch.dtype]) -> Any:
         names.append(key[0])
         return self.get(key) or self.__missing__(key)
 
-    monkeypatch.setattr(native.Kernels, "__getitem__", noted)
+    monkeypatch.setattr(native.Functions, "__getitem__", noted)
     return names
 
 
@@ -95,5 +95,5 @@ def test_kernels_of_some_gradients_are_built_when_asked_for(tmp_path: Any, monke
     kernels = native.Kernels("anew")
     assert kernels.fit(X)
     assert sorted(kernels.parts) == ["layer_norm_derivative_kernel_float64", "layer_norm_kernel_float64"]
-    assert kernels["layer_norm_derivative_by_x_kernel", torch.float64]
+    assert kernels.functions["layer_norm_derivative_by_x_kernel", torch.float64]
     assert "layer_norm_derivative_by_x_kernel_float64" in kernels.parts

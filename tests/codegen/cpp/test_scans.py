@@ -147,14 +147,14 @@ def results(function: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Tens
 @pytest.fixture
 def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The kernels that were called."""
-    from archc.runtime.native import Kernels
+    from archc.runtime.native import Functions
 
     names: list[str] = []
-    def noted(self: Kernels, key: tuple[str, torch.dtype]) -> Any:
+    def noted(self: Functions, key: tuple[str, torch.dtype]) -> Any:
         names.append(key[0])
         return self.get(key) or self.__missing__(key)
 
-    monkeypatch.setattr(Kernels, "__getitem__", noted)
+    monkeypatch.setattr(Functions, "__getitem__", noted)
     return names
 
 

@@ -155,8 +155,9 @@ def call(low: Lowering, current: Node) -> Expr:
     if attrs.fused and leads and low.native:
         raise NeedsFlat
     function = low.scope.functions(attrs, low.native)
-    args = [low.value(arg) if port.role == "number" else memory(low, low.value(arg), port.layout)
-            for arg, port in zip(current.args, attrs.body.inputs, strict=False)]
+    pairs = list(zip(current.args, attrs.body.inputs, strict=False))
+    pairs.sort(key=lambda pair: attrs.fused and pair[1].role == "number")  # a group takes its tensors first
+    args = [low.value(arg) if port.role == "number" else memory(low, low.value(arg), port.layout) for arg, port in pairs]
     args += [layout.name(low.scope.inputs[port]) for port in function.ports]
     args += [Expr("name", (), (low.symbol(symbol),), None, "int") for symbol in function.symbols]
     text = function.name if attrs.fused else f"{function.name}.apply"

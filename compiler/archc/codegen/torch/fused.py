@@ -5,11 +5,13 @@
             if torch.is_grad_enabled() and (x.requires_grad or gamma.requires_grad):
                 return _Norm.apply(x, gamma, (eps, n, c))
             return _norm_kernel(x, gamma, eps, n, c)
+        if _kernels.traced(x, gamma):
+            return _kernels.operations.norm(x, gamma, eps, n, c)
         ... the same with torch's operations
 
 `_norm_kernel` makes room for the results and calls the C function. `_Norm` is an autograd.Function: its backward is a group of
 its own, or in torch's operations where it will be differentiated. Where only some gradients are asked for, a kernel of these
-alone computes them, built when it is first called.
+alone computes them, built when it is first called. `norm` is the same as an operation of torch's, for `torch.compile`.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from archc.codegen.torch.layout import name
 from archc.codegen.torch.lower import Custom, Lowering, Scope
 from archc.codegen.torch.names import Names
 from archc.codegen.torch.prepare import prepared
+from archc.codegen.torch.print import WIDTH, expression
 from archc.ir.graph import Call, Graph, topological
 from archc.passes.group import group_value
 
@@ -62,6 +65,7 @@ class _Group:
         known = {port.name for port in call.body.inputs}
         self.cotangents = {port.name: self.unique.fresh(port.name) for port in call.vjp.inputs if port.name not in known}
         self.inputs = [port for port in call.body.inputs if port.role == "input"]
+        self.made: list[Expr] = []  # room for each result
 
     def write(self) -> tuple[Custom, list[Written]]:
         body = self.call.body
@@ -79,9 +83,12 @@ class _Group:
             through = Expr("function", (*map(name, tensors), given), (f"{self.class_name}.apply",))
             asked = _any([name("torch.is_grad_enabled()")], [name(f"{self.taken[text]}.requires_grad") for text in self.call.wrt])
             compute = (Branch(asked, (Return((through,)),)), *compute)
-        known = {text: (text, kind, default) for text, kind, default in self.arguments()}
-        arguments = tuple(known[text] for text in (*self.taken.values(), *self.symbols.values()))  # as calls give them
-        main = Function(self.title, arguments, "Any", (Branch(fits, compute), *plain), doc=_sentence(body))
+        results = ", ".join(["Tensor"] * len(body.outputs))
+        shown = results if len(body.outputs) == 1 else f"tuple[{results}]"
+        seen = Expr("function", tuple(map(name, tensors)), ("_kernels.traced",))
+        operation = Expr("function", tuple(map(name, (*tensors, *others))), (f"_kernels.operations.{self.title.strip('_')}",))
+        choices = (Branch(fits, compute), Branch(seen, (Return((operation,)),)))
+        main = Function(self.title, self.arguments(), shown, (*choices, *plain), doc=_sentence(body))
         verify(Function(main.name, main.arguments, main.result, plain))
         written: list[Written] = [[kernel], [main]]
         if self.call.wrt:
@@ -99,7 +106,20 @@ class _Group:
             back = Function("backward", (("ctx", "Any", None), *cotangents), "Any", (*restore, *derivative),
                             decorators=("@staticmethod",))
             written.append([f"class {self.class_name}(Fused):", forward, back])
+        written.append(self.definition([*tensors, *others]))
         return Custom(self.title, (), tuple(self.symbols)), written
+
+    def definition(self, arguments: Sequence[str]) -> list[Function | str]:
+        """The group as an operation of torch's."""
+        made = [expression(x) for x in self.made]
+        together = made[0] if len(made) == 1 else f"({', '.join(made)})"
+        head = f"    lambda {', '.join(arguments)}: "
+        line = f"{head}{together},"
+        room = [line] if len(line) <= WIDTH else [f"{head}(", *(f"        {text}," for text in made), "    ),"]
+        if len(line) > WIDTH and len(made) == 1:
+            room = [f"{head}(", f"        {made[0]}", "    ),"]
+        derivative = [f"    {self.class_name},"] if self.call.wrt else []
+        return ["_kernels.define(", f"    {self.title},", *room, *derivative, ")"]
 
     def arguments(self) -> tuple[tuple[str, str, str | None], ...]:
         """Tensors, then numbers, then sizes."""
@@ -132,14 +152,14 @@ class _Group:
         made = [low.scope.names.fresh(output.name) for output in body.outputs]
         block: list[Statement] = [Assign((text,), Expr("method", (name(text),), ("contiguous",)))
                                   for port in self.inputs if port.layout for text in (self.taken[port.name],)]
-        for text, output in zip(made, body.outputs, strict=True):
-            shape = tuple(low.size(axis.size) for axis in flat(output.layout)) or (Expr("tuple"),)
-            block.append(Assign((text,), Expr("method", (name(of), *shape), ("new_empty",))))
+        shapes = (tuple(low.size(axis.size) for axis in flat(output.layout)) or (Expr("tuple"),) for output in body.outputs)
+        self.made = [Expr("method", (name(of), *shape), ("new_empty",)) for shape in shapes]
+        block += [Assign((text,), x) for text, x in zip(made, self.made, strict=True)]
         sizes = tuple(Expr("name", (), (low.symbol(symbol),), None, "int") for symbol, _ in kernel.symbols)
         tensors = [*(self.taken[port.name] for port in self.inputs), *made]
         addresses = (Expr("method", (name(text),), ("data_ptr",)) for text in tensors)
         numbers = tuple(name(self.taken[port.name]) for port in body.inputs if port.role == "number")
-        entry = f'_kernels["{kernel.name}", {of}.dtype]'
+        entry = f'_kernels.functions["{kernel.name}", {of}.dtype]'
         block.append(Do(Expr("function", (*addresses, *sizes, *numbers, name("torch.get_num_threads()")), (entry,))))
         block.append(Return(tuple(map(name, made))))
         return Function(f"_{kernel.name}", self.arguments(), "Any", tuple(block))
