@@ -193,3 +193,44 @@ def test_a_number_is_the_index_of_a_static_list() -> None:
 def test_an_axis_that_only_inputs_have_is_no_axis_of_a_param() -> None:
     text = "layer A({}) {{\n    param w[d] = 1\n    forward(x[n, d]) -> like x {{ return w * x }}\n}}\n"
     assert codes(text.format("")) == ["open-param"] and codes(text.format("d: axis")) == []
+
+
+CHOICE = """{} {{
+        if heads > 0 {{
+            axis c = (head=heads d)
+            return x / (1 + sum[d](x * x))
+        }} else {{
+            axis c = (q={} d)
+            return x / (1 + sum[q](x * x))
+        }}
+    }}"""
+
+
+@pytest.mark.parametrize("heads", [0, 3])
+def test_a_split_holds_where_its_static_choice_is_taken(heads: int) -> None:
+    x = np.random.default_rng(0).normal(size=(5, 6))
+    parts = x.reshape((5, 3, 2) if heads else (5, 2, 3))
+    expected = (parts / (1 + np.sum(parts**2, axis=2 if heads else 1, keepdims=True))).reshape(5, 6)
+    statics = f"c: axis, static heads: int = {heads}"
+    layer = f"layer A({statics}) {{\n    {CHOICE.format('forward(x[n, c]) -> like x', 2)}\n}}\n"
+    np.testing.assert_allclose(run(layer, {"x": x}, {"c": 6}), expected)
+    around = f"layer B(c: axis) {{\n    a = A(c=c, heads={heads})\n    forward(x[n, c]) -> like x {{ return a(x) }}\n}}\n"
+    np.testing.assert_allclose(run(layer + around, {"x": x}, {"c": 6}), expected)
+    fn = CHOICE.format("fn f(x[n, c], static heads: int = 0) -> like x", 2)
+    np.testing.assert_allclose(run(fn_layer(fn, "x[n, c]", f"f(x, {heads=})", "[n, c]"), {"x": x}), expected)
+
+
+def test_a_choice_made_in_the_body_of_a_layer_leaves_a_split_out() -> None:
+    text = "layer A(c: axis, static sizes: ints = [0, 3], static at: int = 0) {{\n    part = sizes[at]\n    {}\n}}\n"
+    text = text.format(CHOICE.format("forward(x[n, c]) -> like x", 2).replace("=heads", "=3").replace("heads", "part"))
+    x = np.ones((1, 6))
+    np.testing.assert_allclose(run(text, {"x": x}, {"c": 6}), x / 3)
+    np.testing.assert_allclose(run(text, {"x": x}, {"c": 6}, at=1), x / 3)
+    np.testing.assert_allclose(run(text, {"x": np.ones((1, 12))}, {"c": 12}, at=1), np.ones((1, 12)) / 5)
+
+
+def test_splits_of_one_axis_that_are_both_taken_are_two() -> None:
+    both = "fn f(x[n, c], static a: bool = true) -> like x {{\n    if a {{ axis c = (p=2 d) }}\n"
+    both += "    if {} {{ axis c = (q=2 d) }}\n    return x\n}}\n"
+    assert codes(both.format("not a")) == []
+    assert "second-split" in codes(both.format("a")) and "second-split" in codes(both.format("true"))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from archc.checker import expressions
-from archc.checker.frame import Frame
+from archc.checker.frame import Context, Frame, Stop
 from archc.checker.sizes import Size, product
 from archc.checker.typed import SplitSize
 from archc.checker.types import LEADING, Axis, Dim, Layout
-from archc.checker.values import AxisRef, SizeVal, Value, chain_size
+from archc.checker.values import POISON, AxisRef, SizeVal, Value, chain_size
 from archc.diagnostics import codes
+from archc.diagnostics.model import Problems
 from archc.syntax import tree
 from archc.syntax.tree import Span
 
@@ -19,26 +20,73 @@ LEAVES = (tree.Ident, tree.Name, tree.Number, tree.SizeOf, tree.String)
 
 
 def splits_in(node: object, frame: Frame) -> Splits:
-    """The splits that a declaration makes anywhere, by the name of the whole: they hold in all of it."""
+    """The splits that a declaration makes anywhere, by the name of the whole: they hold in all of it, except those of a branch
+    that the static choices in `frame` leave out. A choice that is made later, as by the turn of a loop, leaves out nothing."""
     known = frame.context.registry.splits if frame.context.registry else {}
     if id(node) in known:
         return known[id(node)]
     found: Splits = {}
     places: dict[str, Span] = {}
-    stack = [node]
+    values: Values = {name: value for name, value in frame.values.items() if isinstance(value, STATICS)}
+    chosen = False
+    for current, under in _splits(node, values, frame):
+        assert current.name is not None
+        name = current.name.name
+        names = [part.name.name for part in current.parts if part.name]
+        if name not in found:
+            found[name], places[name] = current.parts, current.span
+        elif [p.name.name for p in found[name] if p.name] != names:
+            frame.report(codes.SECOND_SPLIT, current.span, name=name, also=[(places[name], "split here first")])
+        chosen |= under
+    if not chosen:
+        known[id(node)] = found
+    return found
+
+
+STATICS = (bool, int, float, str, tuple)
+Values = dict[str, Value]
+
+
+def _splits(root: object, values: Values, frame: Frame) -> Iterator[tuple[tree.Dim | tree.AxisDecl, bool]]:
+    """The splits below a node in the order of the text, and whether a static choice is around them."""
+    stack: list[tuple[object, Values, bool]] = [(root, values, False)]
+    while stack:
+        current, values, under = stack.pop()
+        below: Iterable[object] = () if isinstance(current, LEAVES) else tree.children(current)
+        if isinstance(current, (tree.Dim, tree.AxisDecl)) and current.name is not None and current.parts:
+            yield current, under
+        elif isinstance(current, tree.If):
+            under = True
+            taken = _static(current.condition, values, frame)
+            if isinstance(taken, bool):
+                below = current.then if taken else current.otherwise or ()
+        elif isinstance(current, tree.Assign):
+            value = _static(current.value, values, frame) if len(current.targets) == 1 else None
+            values |= {target.name: POISON if value is None else value for target in current.targets}
+        elif isinstance(current, tree.Fn) and current is not root:
+            values = values | {entry.name.name: POISON for entry in current.signature}
+        elif isinstance(current, tree.For):
+            values[current.target.name] = POISON
+        stack.extend((node, values, under) for node in reversed(list(below)))
+
+
+def _static(expr: tree.Expr, values: Values, frame: Frame) -> Value | None:
+    """The value of an expression of static choices; None where it is made of anything else."""
+    stack: list[object] = [expr]
     while stack:
         current = stack.pop()
-        if isinstance(current, (tree.Dim, tree.AxisDecl)) and current.name is not None and current.parts:
-            name = current.name.name
-            names = [part.name.name for part in current.parts if part.name]
-            if name not in found:
-                found[name], places[name] = current.parts, current.span
-            elif [p.name.name for p in found[name] if p.name] != names:
-                frame.report(codes.SECOND_SPLIT, current.span, name=name, also=[(places[name], "split here first")])
-        if not isinstance(current, LEAVES):
-            stack.extend(reversed(list(tree.children(current))))
-    known[id(node)] = found
-    return found
+        if isinstance(current, (tree.Call, tree.Repeat, tree.Member, tree.SizeOf)):
+            return None
+        if isinstance(current, tree.Name) and not isinstance(values.get(current.name), STATICS):
+            return None
+        stack.extend(() if isinstance(current, LEAVES) else tree.children(current))
+    apart = Frame(Context(Problems()), frame.file)
+    apart.values = values
+    try:
+        value = expressions.evaluate(expr, apart)
+    except Stop:
+        return None
+    return value if isinstance(value, STATICS) else None
 
 
 def size_expression(expr: tree.Expr, frame: Frame) -> Size:

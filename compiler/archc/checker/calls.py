@@ -294,8 +294,8 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
     written = arguments(fn.signature, expr, fn.name.name, frame, fn.name.span)
     callee = Frame(context, ref.declared.file, ref.owner, ref.owner.path if ref.owner else frame.path)
     given: dict[str, Term] = {}
+    axes_given = _parameters(fn, written, expr, frame, callee)
     splits = axis_rules.splits_in(fn, callee)
-    axes_given = _parameters(fn, written, expr, frame, callee, splits)
     for entry in fn.signature:
         argument = written.get(entry.name.name)
         if isinstance(entry, tree.Parameter):
@@ -328,14 +328,13 @@ def apply_fn(ref: FnRef, items: Items, expr: tree.Call, frame: Frame) -> list[Va
 
 
 def _parameters(fn: tree.Fn, written: Mapping[str, tree.Argument], expr: tree.Call, frame: Frame, callee: Frame,
-                splits: axis_rules.Splits) -> list[tuple[Dim, Dim]]:
+                splits: axis_rules.Splits | None = None) -> list[tuple[Dim, Dim]]:
     """The parameters of a call that are no tensors, into the callee; and the axes among them as the callee and the caller have
-    them, where they differ."""
+    them, where they differ. `splits` of a fn follow from its static choices."""
     used: set[Axis] = set()
     exits: list[tuple[Dim, Dim]] = []
-    for entry in fn.signature:
-        if isinstance(entry, tree.Input):
-            continue
+    parameters = [entry for entry in fn.signature if isinstance(entry, tree.Parameter)]
+    for entry in sorted(parameters, key=lambda entry: not (entry.static or entry.kind.name in ("layer", "fn"))):
         name, argument = entry.name.name, written.get(entry.name.name)
         value = arguments_of.parameter(entry, argument.value if argument else None, frame, callee, expr.span)
         if entry.kind.name == "axis" and isinstance(value, SizeVal):
@@ -343,6 +342,7 @@ def _parameters(fn: tree.Fn, written: Mapping[str, tree.Argument], expr: tree.Ca
         if not isinstance(value, AxisRef):
             callee.values[name] = value
             continue
+        splits = axis_rules.splits_in(fn, callee) if splits is None else splits
         used |= set(binding.enter(callee, name, value.chain, used, expr.span, splits))
         if callee.axes[name] != value.chain:
             exits.append((callee.axes[name], value.chain))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from archc.checker import arguments, binding, calls, expressions, overrides, statements, tables
 from archc.checker import axes as axis_rules
@@ -29,7 +30,6 @@ class LayerFrame(Frame):
         self.declared = declared
         assert isinstance(declared.node, tree.Layer)
         self.layer = declared.node
-        self.splits = axis_rules.splits_in(self.layer, self)
         self.numbers: list[Number] = []
         self.stored: list[Stored] = []
         self.children: dict[str, Value] = {}
@@ -40,6 +40,11 @@ class LayerFrame(Frame):
             known[id(self.layer)] = overrides.always(self.layer)
         self.always = known[id(self.layer)]
         self.values.update({m.name.name: FnRef(declared, m, self) for m in self.layer.methods if m.name.name != "forward"})
+
+    @cached_property
+    def splits(self) -> axis_rules.Splits:
+        """The splits that hold in the layer, once its static choices are known."""
+        return axis_rules.splits_in(self.layer, self)
 
 
 def instantiate(of: LayerClass, expr: tree.Call, frame: Frame) -> Instance:
@@ -111,14 +116,18 @@ def open_root(
     frame = LayerFrame(context, declared, "")
     frame.initialise, frame.absent = initialise, absent
     context.taken.update(entry.name.name for entry in frame.layer.parameters if not entry.static and entry.kind.name == "int")
-    declare(frame.layer.parameters, statics, frame, frame.numbers, frame.splits)
+    axes = declare(frame.layer.parameters, statics, frame, frame.numbers)
+    declare_axes(axes, frame, frame.splits)
     _body(frame)
     return frame
 
 
-def declare(entries: Sequence[tree.Parameter], statics: Mapping[str, Value], frame: Frame, numbers: list[Number],
-            splits: axis_rules.Splits) -> None:
-    """The parameters of a layer, or of a method, that is checked by itself: those of run time are symbols and numbers."""
+def declare(
+    entries: Sequence[tree.Parameter], statics: Mapping[str, Value], frame: Frame, numbers: list[Number]
+) -> list[tree.Parameter]:
+    """The parameters of a layer, or of a method, that is checked by itself: those of run time are symbols and numbers.
+
+    Gives those that are axes, which are declared when the static choices are known."""
     context = frame.context
     run_time = [entry for entry in entries if not entry.static and entry.kind.name in RUN_TIME]
     axes: list[tree.Parameter] = []
@@ -145,7 +154,13 @@ def declare(entries: Sequence[tree.Parameter], statics: Mapping[str, Value], fra
                 frame.values[name] = arguments.parameter(entry, None, frame, frame, entry.span)
         except Stop:
             frame.values[name] = POISON
-    for entry in axes:
+    return axes
+
+
+def declare_axes(entries: Sequence[tree.Parameter], frame: Frame, splits: axis_rules.Splits) -> None:
+    """Parameters that are axes, of sizes given at run time."""
+    context = frame.context
+    for entry in entries:
         name = entry.name.name
         context.taken.add(name)
         if name not in splits:

@@ -81,7 +81,6 @@ def fn_by_itself(declared: Declared, registry: units.Registry) -> None:
     assert isinstance(fn, tree.Fn)
     context = registry.context(training=True)
     frame = Frame(context, declared.file)
-    splits = axis_rules.splits_in(fn, frame)
     inputs: list[tree.Input] = []
     for entry in fn.signature:
         if isinstance(entry, tree.Input):
@@ -101,6 +100,7 @@ def fn_by_itself(declared: Declared, registry: units.Registry) -> None:
             frame.values[name] = SizeVal(Size.symbol(name))
         else:
             frame.values[name] = Ref(name, "number", Type("bool" if kind == "bool" else "float"), (), entry.span)
+    splits = axis_rules.splits_in(fn, frame)
     for entry in inputs:
         units.root_input(entry, frame, splits)
     results = statements.results_of(fn, frame) if fn.gradient is None else statements.custom_gradient(fn, inputs, frame)

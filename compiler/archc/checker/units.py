@@ -188,7 +188,7 @@ def method_body(fn: tree.Fn, root: LayerFrame, key: str) -> tuple[tuple[TensorIn
     parameters = [entry for entry in fn.signature if isinstance(entry, tree.Parameter)]
     context.taken.update(entry.name.name for entry in parameters if not entry.static and entry.kind.name == "int")
     numbers: list[Number] = []
-    layers.declare(parameters, {}, frame, numbers, root.splits)
+    layers.declare_axes(layers.declare(parameters, {}, frame, numbers), frame, root.splits)
     inputs = [root_input(entry, frame, root.splits) for entry in fn.signature if isinstance(entry, tree.Input)]
     # The inputs' memory says which of the members of `...` comes first, before the layer's own axes.
     context.made = {a: i for i, a in enumerate(dict.fromkeys((*(a for i in inputs for a in flat(i.layout)), *context.made)))}
