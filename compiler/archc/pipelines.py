@@ -12,6 +12,7 @@ from archc.passes.gather import GATHER
 from archc.passes.gradient import GRADIENT, JVP
 from archc.passes.group import GROUP
 from archc.passes.hoist import HOIST
+from archc.passes.narrow import NARROW
 from archc.passes.pairs import PAIRS
 from archc.passes.simplify import SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE
 from archc.passes.step import STEP
@@ -21,10 +22,11 @@ from archc.passes.trim import TRIM
 INFERENCE: tuple[Pass, ...] = (SIMPLIFY, TRIM, DISTRIBUTE, HOIST, SIMPLIFY)
 
 # The gradient of the value: taken of the simplified graph, then simplified like it.
-TRAINING: tuple[Pass, ...] = (*INFERENCE, GRADIENT, TRIM, SIMPLIFY, GATHER, SIMPLIFY, TRIM, DISTRIBUTE, HOIST, SIMPLIFY)
+TRAINING: tuple[Pass, ...] = (*INFERENCE, GRADIENT, TRIM, SIMPLIFY, GATHER, SIMPLIFY, TRIM, DISTRIBUTE, HOIST, SIMPLIFY,
+                              NARROW)
 
 # The gradient of the gradient: the same again.
-SECOND_ORDER: tuple[Pass, ...] = (*TRAINING, GRADIENT, TRIM, SIMPLIFY, GATHER, SIMPLIFY, TRIM, DISTRIBUTE, HOIST, SIMPLIFY)
+SECOND_ORDER: tuple[Pass, ...] = (*TRAINING[:-1], GRADIENT, TRIM, SIMPLIFY, GATHER, SIMPLIFY, TRIM, DISTRIBUTE, HOIST, SIMPLIFY)
 
 # The forward derivative beside the value.
 FORWARD: tuple[Pass, ...] = (*INFERENCE, JVP, TRIM, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
@@ -36,7 +38,7 @@ STEPPING: tuple[Pass, ...] = (STEP, *INFERENCE)
 TORCH: tuple[Pass, ...] = (*INFERENCE, *PREPARE)
 
 # For C++: what is simplest, in groups; torch computes what is between them.
-CPP: tuple[Pass, ...] = (*INFERENCE, GROUP)
+CPP: tuple[Pass, ...] = (*INFERENCE, NARROW, GROUP)
 
 TARGETS: dict[str, tuple[Pass, ...]] = {"torch": TORCH, "cpp": CPP}
 
@@ -47,8 +49,8 @@ MODES: dict[str, tuple[Pass, ...]] = {
 
 PASSES: dict[str, Pass] = {
     current.name: current
-    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, TRIM, DISTRIBUTE, HOIST, GRADIENT, JVP, STEP, GATHER, GROUP,
-                    PAIRS, *PREPARE)
+    for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, TRIM, DISTRIBUTE, HOIST, GRADIENT, JVP, STEP, GATHER, NARROW,
+                    GROUP, PAIRS, *PREPARE)
 }
 """Every pass by name: what `archc ir --list` shows and `--after`, `--run` take."""
 

@@ -287,11 +287,12 @@ class Definition:
 
 @dataclass(frozen=True)
 class Notes:
-    """Names and places of nodes, for people. Not part of a graph's identity."""
+    """Names and places of nodes, and remarks on them, for people. Not part of a graph's identity."""
 
     spans: Mapping[Node, Span] = field(default_factory=dict)
     names: Mapping[Node, str] = field(default_factory=dict)
     doc: str = ""
+    remarks: Mapping[Node, str] = field(default_factory=dict)  # what an analysis found
 
 
 @dataclass(frozen=True)
@@ -382,14 +383,16 @@ def rewrite(graph: Graph, rule: Callable[[Node], Node | None]) -> Graph:
 
 def carry(notes: Notes, new: Mapping[Node, Node]) -> Notes:
     """Notes for rewritten nodes: a node that replaces another takes its name and place, if it has none."""
-    spans, names = dict(notes.spans), dict(notes.names)
+    spans, names, remarks = dict(notes.spans), dict(notes.names), dict(notes.remarks)
     for old, current in new.items():
         if old is not current:
             if old in notes.spans:
                 spans.setdefault(current, notes.spans[old])
             if old in notes.names:
                 names.setdefault(current, notes.names[old])
-    return replace(notes, spans=spans, names=names)
+            if old in notes.remarks:
+                remarks.setdefault(current, notes.remarks[old])
+    return replace(notes, spans=spans, names=names, remarks=remarks)
 
 
 def dtype_of(value: bool | int | float) -> DType:

@@ -62,6 +62,7 @@ class _Reader(Cursor):
         self.values: dict[str, Node] = {}
         self.calls: dict[str, Call | Scan | Library] = {}
         self.spans: dict[Node, Span] = {}
+        self.remarks: dict[Node, str] = {}
         self.names: dict[Node, str] = {}
 
     # -- a graph ---------------------------------------------------------------------------------------------
@@ -122,7 +123,7 @@ class _Reader(Cursor):
             self.take("newline", "the end of the line")
             self.skip_lines()
         return Graph(name, tuple(ports), tuple(outputs), tuple(updates), tuple(penalties), tuple(numbers),
-                     tuple(definitions), tuple(checks), Notes(self.spans, self.names, doc))
+                     tuple(definitions), tuple(checks), Notes(self.spans, self.names, doc, self.remarks))
 
     def find_axes(self) -> None:
         """Reads the `axis` lines ahead: types in the lines above them need the sizes."""
@@ -255,6 +256,8 @@ class _Reader(Cursor):
         span = self.span()
         if span is not None:
             self.spans[made] = span
+        if self.now.kind == "string":
+            self.remarks[made] = self.text()
         if not name.startswith("%"):
             self.names[made] = name
 

@@ -177,7 +177,7 @@ class _Writer:
         for node in self.nodes:
             if node in self.names:
                 span = self.graph.notes.spans.get(node)
-                rows.append((f"  {self.names[node]} = {self.operation(node)}", self.type(node.type), self.place(span, "")))
+                rows.append((f"  {self.names[node]} = {self.operation(node)}", self.type(node.type), self.after(node, span)))
         left = max((len(row[0]) for row in rows if len(row[0]) <= 70), default=0)
         right = max((len(row[1]) for row in rows if len(row[1]) <= 40), default=0)
         return [f"{a:<{left}}  : {b:<{right}}  {c}".rstrip() for a, b, c in rows]
@@ -291,6 +291,11 @@ class _Writer:
 
     def output(self, output: Output) -> str:
         return f"{name_text(output.name)}{self.layout(output.layout)} = {self.value(output.node)}"
+
+    def after(self, node: Node, span: Span | None) -> str:
+        """What stands behind an operation: its place, and what an analysis found."""
+        remark = self.graph.notes.remarks.get(node)
+        return " ".join(filter(None, (self.place(span, ""), json.dumps(remark, ensure_ascii=False) if remark else "")))
 
     def place(self, span: Span | None, before: str = "  ") -> str:
         if span is None:
