@@ -124,6 +124,38 @@ def test_a_field_is_trained_for_its_relative_error(folder: Path, capsys: pytest.
     assert "fields of 3 x 5 x 6" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["cuda:77", "mars", "meta", ""])
+def test_a_device_that_is_not_there_is_a_sentence(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert train(*NET, "--device", name, "--out", "run") == 1
+    assert capsys.readouterr().err.startswith(f"archc: --device {name} is not there: torch can use cpu")
+    assert not (folder / "run").exists()
+
+
+@pytest.mark.compiler
+def test_a_run_goes_on_with_its_backend_and_device(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stopped and resumed, the kernels give the bytes of the whole run; and what torch gives, to rounding."""
+    more = ("--epochs", "3", "--device", "cpu")
+    assert train(*NET, *more, "--out", "plain", "--backend", "torch") == 0
+    assert train(*NET, *more, "--out", "whole", "--backend", "cpp") == 0
+    assert train(*NET, *more, "--out", "run", "--backend", "cpp") == 0
+    for file in ("result.json", "model.safetensors", "checkpoint.safetensors"):
+        (folder / "run" / file).unlink()  # as if it had been killed before its first checkpoint
+    assert train("--out", "run", "--resume") == 0
+    for file in ("metrics.jsonl", "model.safetensors"):
+        assert (folder / "whole" / file).read_bytes() == (folder / "run" / file).read_bytes()
+    results = [json.loads((folder / name / "result.json").read_text()) for name in ("plain", "whole")]
+    assert [result["backend"] for result in results] == ["torch", "cpp"]
+    assert results[0]["test_loss"] == pytest.approx(results[1]["test_loss"], rel=1e-4)
+    capsys.readouterr()
+    assert train("--out", "run", "--resume", "--backend", "torch") == 2
+    assert "the run was begun with --backend cpp, and goes on with that" in capsys.readouterr().err
+
+
+def test_a_backend_that_does_not_exist_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(*NET, "--backend", "tpu") == 2
+    assert "'tpu'" in capsys.readouterr().err
+
+
 def test_runs_without_a_folder_get_one_each(folder: Path) -> None:
     for _ in range(3):
         assert train(*NET, "--steps", "1") == 0

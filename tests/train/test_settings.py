@@ -29,6 +29,7 @@ PLAIN = Settings("a.arch", "A", "digits", lr=1.0)
     ({"clip": 0.0}, "--clip must be above 0, not 0.0"),
     ({"warmup": 1.0}, "--warmup is a share of the steps, from 0 to below 1, not 1.0"),
     ({"seed": -1}, "--seed must be from 0 to 2^63 - 1, not -1"),
+    ({"backend": "tpu"}, "--backend must be one of auto, torch, cpp, not 'tpu'"),
     ({"test": 1.0}, "--validation and --test are shares of the examples, between 0 and 1"),
 ])
 def test_settings_that_cannot_be(change: dict[str, Any], sentence: str) -> None:
@@ -40,7 +41,7 @@ def test_settings_that_cannot_be(change: dict[str, Any], sentence: str) -> None:
 def test_settings_survive_json() -> None:
     import json
 
-    wanted = replace(PLAIN, static={"order": 3}, arguments={"c": 64}, skip=("a", "b"), clip=1.0)
+    wanted = replace(PLAIN, static={"order": 3}, arguments={"c": 64}, skip=("a", "b"), clip=1.0, device="cuda", backend="cpp")
     assert Settings.from_json(json.loads(json.dumps(wanted.to_json()))) == wanted
     with pytest.raises(TrainError, match="another version of archc: it has the setting 'colour'"):
         Settings.from_json({"colour": 1})

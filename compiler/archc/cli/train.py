@@ -56,6 +56,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--batch", default=UNSET, type=int, metavar="N", help="examples a step (64)")
     how.add_argument("--seed", default=UNSET, type=int, metavar="N", help="of the split, the start and the order (0)")
     how.add_argument("--threads", default=UNSET, type=int, metavar="N", help="(torch's own choice)")
+    how.add_argument("--device", default=UNSET, metavar="NAME", help="cpu, cuda, cuda:1, mps (cpu)")
+    how.add_argument("--backend", default=UNSET, choices=["auto", "torch", "cpp"], help="what computes the layer (auto)")
     how.add_argument("--keep", default=UNSET, choices=["last", "best"], help="the weights to test: best by validation (last)")
     run = parser.add_argument_group("the run")
     run.add_argument("--out", type=Path, metavar="DIR", help="its folder (runs/LAYER-DATA)")

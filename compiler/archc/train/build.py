@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from archc.train import losses
 from archc.train.criterion import compiled_loss
 from archc.train.data.dataset import Dataset
+from archc.train.device import device
 from archc.train.errors import TrainError
 from archc.train.fit import arguments, shaping, tensors
 from archc.train.losses import Loss
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Built:
-    """`shape` makes of an array of the data the tensor that `module.forward` takes; `source` is a digest of the program."""
+    """`shape` makes of an array of the data the tensor that `module.forward` takes, where the module is; `source` is a digest of
+    the program."""
 
     module: nn.Module
     arguments: Mapping[str, Number]
@@ -48,13 +50,17 @@ def build(settings: Settings, data: Dataset) -> Built:
     fed, shape = shaping(wanted, data.shape, settings.layer, data.x.dtype.kind == "i")
     results = data.y.shape[1:] if data.is_field else (loss.outputs,)
     found = arguments(described, wanted, fed, results, settings.arguments)
-    layer = getattr(api.load(settings.file, **dict(settings.static)), settings.layer)  # type: ignore[arg-type]
+    place = device(settings.device)
+    layer = getattr(api.load(settings.file, backend=settings.backend, **dict(settings.static)), settings.layer)
     try:
-        module = layer(**found)
+        module = layer(**found).to(place)
     except (ValueError, TypeError, RuntimeError) as error:
         given = ", ".join(f"{name}={value}" for name, value in found.items())
         raise TrainError(f"{settings.layer}({given}) cannot be made: {error}") from None
-    return Built(module, found, shape, loss, penalties(module), api.source_hash(program, settings.static))
+    if loss.module is not None:
+        loss.module.to(place)
+    source = api.source_hash(program, settings.static)
+    return Built(module, found, lambda array: shape(array).to(place), loss, penalties(module), source)
 
 
 def _loss(settings: Settings, data: Dataset) -> Loss:

@@ -60,7 +60,7 @@ def compiled_loss(file: str, name: str, data: Dataset) -> Loss | None:
         result: Tensor = criterion(prediction, target)
         return result
 
-    return Loss(name, loss, outputs)
+    return Loss(name, loss, outputs, criterion)
 
 
 def _sizes(port: Any) -> list[Any]:

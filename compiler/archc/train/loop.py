@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from archc.train import checkpoint, optimizers
 from archc.train.data.dataset import Task
 from archc.train.data.split import Parts
+from archc.train.device import device, random_state, set_random_state
 from archc.train.errors import TrainError
 from archc.train.losses import Function
 from archc.train.metrics import evaluate, hits, words
@@ -61,6 +62,12 @@ class Job:
     task: Task
     settings: Settings
     folder: Path
+
+    def targets(self, array: Any) -> Tensor:
+        """What the results are compared with, where they are."""
+        import torch
+
+        return torch.as_tensor(array).to(self.settings.device)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -113,14 +120,12 @@ class _Loop:
     """The module and its optimizer on their way."""
 
     def __init__(self, job: Job) -> None:
-        import torch
-
         self.job = job
         job.module.train()
         self.optimizer = optimizers.make(job.settings, job.module.parameters())
         self.inputs = job.x(job.parts.train.x)
-        self.targets = torch.as_tensor(job.parts.train.y)
-        self.held_out = job.x(job.parts.validation.x), torch.as_tensor(job.parts.validation.y)
+        self.targets = job.targets(job.parts.train.y)
+        self.held_out = job.x(job.parts.validation.x), job.targets(job.parts.validation.y)
 
     def batches(self, step: int) -> Iterator[Tensor]:
         """The examples of each step from `step` on. An epoch's order is drawn from the seed and the epoch's number alone;
@@ -184,11 +189,12 @@ class _Loop:
     def save(self, state: State) -> None:
         import torch
 
-        s = state
+        s, place = state, device(self.job.settings.device)
+        others = {} if place.type == "cpu" else {"device_random": random_state(place)}
         checkpoint.save(self.job.folder / CHECKPOINT, {
             "module": self.job.module.state_dict(), "optimizer": self.optimizer.state_dict(), "random": torch.get_rng_state(),
             "step": s.step, "sums": [s.sums.loss, s.sums.seen, s.sums.hits], "metrics_bytes": s.metrics_bytes,
-            "best": [s.best, s.best_epoch], "seconds": s.seconds})
+            "best": [s.best, s.best_epoch], "seconds": s.seconds, **others})
 
     def restore(self) -> State:
         """The state of the folder's checkpoint, put into the module, the optimizer and torch's generator."""
@@ -204,6 +210,8 @@ class _Loop:
             raise TrainError(f"the checkpoint in '{self.job.folder}' is of another layer: {str(error).splitlines()[-1].strip()}"
                              ) from None
         torch.set_rng_state(found["random"])
+        if "device_random" in found:
+            set_random_state(device(self.job.settings.device), found["device_random"])
         loss, seen, right = found["sums"]
         best, best_epoch = found["best"]
         return State(found["step"], Sums(loss, seen, right), found["metrics_bytes"], best, best_epoch, found["seconds"])

@@ -10,7 +10,7 @@ from archc.train.data.dataset import Dataset, Task
 from archc.train.errors import TrainError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Function = Callable[["Tensor", "Tensor"], "Tensor"]
 
@@ -22,6 +22,7 @@ class Loss:
     name: str
     function: Function
     outputs: int
+    module: nn.Module | None = None  # what it holds, to be moved to the device
 
 
 def default(task: Task) -> str:

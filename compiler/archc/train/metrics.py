@@ -37,7 +37,7 @@ def evaluate(module: nn.Module, loss: Function, x: Tensor, y: Tensor, task: Task
             outputs.append(given.reshape(len(wanted), -1) if task == "values" else given)
     module.train()
     result = {"loss": total / len(x)}
-    given = torch.cat(outputs)
+    given, y = torch.cat(outputs).cpu(), y.cpu()  # not every accelerator has float64
     if task == "classes":
         return result | {"accuracy": hits(given, y) / len(y)}
     found = errors_of(given, y.reshape(len(y), -1), scaling)

@@ -134,7 +134,7 @@ def train(prepared: Prepared, folder: Path, save_every: float = 10.0, say: Calla
     say(f"{data.describe()}; {len(parts.train.x)} train, {len(parts.validation.x)} validate, {len(parts.test.x)} test")
     say(f"{settings.layer}({arguments}): {_count(built.module)} parameters")
     say(f"{built.loss.name}, {settings.optimizer}, lr {settings.learning_rate:g} {settings.schedule}, "
-        f"batch {settings.batch}, {job.total} steps, {torch.get_num_threads()} threads; run in {folder}")
+        f"batch {settings.batch}, {job.total} steps, {torch.get_num_threads()} threads, {settings.device}; run in {folder}")
     report = progress.reporter()
     with _signals() as received:
         try:
@@ -149,11 +149,12 @@ def train(prepared: Prepared, folder: Path, save_every: float = 10.0, say: Calla
 def _finish(job: loop.Job, built: Built, state: loop.State, say: Callable[[str], None]) -> dict[str, object]:
     import torch
 
-    test = evaluate(job.module, job.loss, job.x(job.parts.test.x), torch.as_tensor(job.parts.test.y), job.task, job.parts.targets)
+    test = evaluate(job.module, job.loss, job.x(job.parts.test.x), job.targets(job.parts.test.y), job.task, job.parts.targets)
     result: dict[str, object] = {
         "layer": job.settings.layer, "arguments": dict(built.arguments), "data": job.settings.data, "steps": state.step,
         "epochs": math.ceil(state.step / job.steps_per_epoch), "parameters": _count(job.module), "best_epoch": state.best_epoch,
-        "seconds": round(state.seconds, 3), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "seconds": round(state.seconds, 3), "threads": torch.get_num_threads(), "device": job.settings.device,
+        "backend": job.settings.backend, "torch": torch.__version__,
         **{f"test_{name}": value for name, value in test.items()}}
     _store(job, built)
     checkpoint.write_whole(job.folder / RESULT, (json.dumps(result, indent=2) + "\n").encode())
@@ -178,7 +179,8 @@ def _try(built: Built, parts: Parts, layer: str) -> None:
     """One small batch forward, in eval mode, so that data and layer that do not fit are a sentence and not a traceback."""
     import torch
 
-    x, y = built.shape(parts.train.x[:2]), torch.as_tensor(parts.train.y[:2])
+    x = built.shape(parts.train.x[:2])
+    y = torch.as_tensor(parts.train.y[:2]).to(x.device)
     built.module.eval()
     try:
         with torch.no_grad():

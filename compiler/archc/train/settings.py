@@ -11,6 +11,7 @@ from archc.train.data.split import Scale
 from archc.train.errors import TrainError
 
 OPTIMIZERS = {"adam": 1e-3, "adamw": 1e-3, "rmsprop": 1e-3, "sgd": 0.05, "lbfgs": 1.0}  # name: default learning rate
+BACKENDS = ("auto", "torch", "cpp")  # of `archc.load`
 SCHEDULES = ("constant", "cosine", "linear")
 Number = bool | int | float
 
@@ -36,6 +37,8 @@ class Settings:
     batch: int = 64
     seed: int = 0
     threads: int | None = None
+    device: str = "cpu"  # by torch's name: cuda, cuda:1, mps
+    backend: Literal["auto", "torch", "cpp"] = "auto"
     validation: float = 0.1
     test: float = 0.2
     scale: Scale | None = None  # None: images as they are, everything else standardised
@@ -87,5 +90,6 @@ def check(settings: Settings) -> None:
     need(s.clip is None or s.clip > 0, f"--clip must be above 0, not {s.clip}")
     need(0 <= s.warmup < 1, f"--warmup is a share of the steps, from 0 to below 1, not {s.warmup}")
     need(s.threads is None or s.threads >= 1, f"--threads must be at least 1, not {s.threads}")
+    need(s.backend in BACKENDS, f"--backend must be one of {', '.join(BACKENDS)}, not '{s.backend}'")
     need(0 <= s.seed < 2**63, f"--seed must be from 0 to 2^63 - 1, not {s.seed}")
     need(0 < s.validation < 1 and 0 < s.test < 1, "--validation and --test are shares of the examples, between 0 and 1")
