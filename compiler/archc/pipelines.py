@@ -13,6 +13,7 @@ from archc.passes.gradient import GRADIENT, JVP
 from archc.passes.group import GROUP
 from archc.passes.hoist import HOIST
 from archc.passes.narrow import NARROW
+from archc.passes.outer_sums import OUTER_SUMS
 from archc.passes.pairs import PAIRS
 from archc.passes.simplify import SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE
 from archc.passes.step import STEP
@@ -50,7 +51,7 @@ MODES: dict[str, tuple[Pass, ...]] = {
 PASSES: dict[str, Pass] = {
     current.name: current
     for current in (SIMPLIFY, SIMPLIFY_EXACTLY, SIMPLIFY_FINITE, TRIM, DISTRIBUTE, HOIST, GRADIENT, JVP, STEP, GATHER, NARROW,
-                    GROUP, PAIRS, *PREPARE)
+                    GROUP, OUTER_SUMS, PAIRS, *PREPARE)
 }
 """Every pass by name: what `archc ir --list` shows and `--after`, `--run` take."""
 

@@ -26,6 +26,7 @@ from archc.passes.gather import GATHER
 from archc.passes.gradient import gradient
 from archc.passes.group_loops import loops, starts
 from archc.passes.hoist import HOIST
+from archc.passes.outer_sums import OUTER_SUMS
 from archc.passes.simplify import SIMPLIFY
 
 LEAVES = frozenset({"const", "size", "iota"})
@@ -37,7 +38,7 @@ OVER_AXES = INNER | {"sum", "mean", "max", "min", "any", "all", "finite_max"}
 
 FREE = frozenset({"expand", "to_float", "detach", "neg"})
 LEAST_WORK = 2  # operations beside the free ones: fewer are not worth a kernel
-TIDY = (SIMPLIFY, GATHER, SIMPLIFY, DISTRIBUTE, HOIST, SIMPLIFY)
+TIDY = (SIMPLIFY, GATHER, SIMPLIFY, DISTRIBUTE, HOIST, OUTER_SUMS, SIMPLIFY)
 
 
 @dataclass(eq=False)

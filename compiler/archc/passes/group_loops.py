@@ -1,7 +1,7 @@
 """Which loops a kernel computes whole, and what belongs to each.
 
-A kernel takes a loop whose steps are elementwise operations, reductions, and loops of the same kind. Its states then never leave
-the thread that computes them.
+A kernel takes a loop whose steps are elementwise operations, reductions, values at other places, and loops of the same kind. Its
+states then never leave the thread that computes them.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from archc.checker.types import Axis
-from archc.ir.graph import Graph, Node, Read, Scan, topological
+from archc.ir.graph import Accumulate, Graph, Node, Read, Scan, topological
 from archc.ops.table import OPS
 
+BORDERS = frozenset({"trust", "edge", "wrap", "fill"})
 PLAIN = frozenset({"const", "size", "iota", "input", "expand", "item", "detach"})
 
 
@@ -37,7 +38,11 @@ def _known(current: Node, around: frozenset[Axis], over_axes: frozenset[str]) ->
     if isinstance(attrs, Scan):
         return _computes(attrs, around, over_axes)
     if isinstance(attrs, Read):
-        return False
+        return all(at.border in BORDERS for at in attrs.at)
+    if isinstance(attrs, Accumulate):
+        given = frozenset().union(*(arg.axes for arg in current.args))
+        made = frozenset(at.axis for at in attrs.at)
+        return all(at.border == "trust" for at in attrs.at) and given <= attrs.keep and not given & made
     return current.op in PLAIN or current.op in over_axes or (row is not None and row.form == "elementwise")
 
 
@@ -52,8 +57,8 @@ def loops(graph: Graph, reading: Mapping[Node, Sequence[Node]], over_axes: froze
 
 
 def paired(roots: Iterable[Node], reading: Mapping[Node, Sequence[Node]]) -> Iterator[tuple[Node, Node]]:
-    """Loops all of whose results are read, step by step, by one other loop that runs the other way: a kernel of both keeps few of
-    the first one's steps, and does them again."""
+    """Loops all of whose results are read, step by step, by one other loop that runs the other way, and are larger than what else
+    enters there: a kernel of both keeps few of the first one's steps, and does them again."""
     for current in topological(roots):
         if not isinstance(current.attrs, Scan):
             continue
@@ -63,7 +68,9 @@ def paired(roots: Iterable[Node], reading: Mapping[Node, Sequence[Node]]) -> Ite
             step_by_step = back.args[back.attrs.states : back.attrs.states + back.attrs.sequences]
             others = {*back.args[: back.attrs.states], *back.args[back.attrs.states + back.attrs.sequences:]}
             items = set(reading[current])
-            if back.attrs.reverse != current.attrs.reverse and items <= {*step_by_step} and not items & others:
+            small = [arg.axes for arg in step_by_step if arg not in items]
+            large = any(not any(item.axes <= axes for axes in small) for item in items)
+            if large and back.attrs.reverse != current.attrs.reverse and items <= {*step_by_step} and not items & others:
                 yield current, back
 
 

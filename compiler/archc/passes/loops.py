@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archc.checker.types import Axis, Type, layout_of
@@ -88,3 +88,13 @@ def by_name(axes: Iterable[Axis]) -> tuple[tuple[Axis, ...], ...]:
 
 def port(name: str, type_: Type) -> Port:
     return Port(name, type_, by_name(type_.axes))
+
+
+def added(scan: Scan, k: int, reading: Mapping[Node, Sequence[Node]]) -> Node | None:
+    """What a step adds to a state that nothing else reads."""
+    port, after = scan.body.inputs[k].node, scan.body.outputs[k].node
+    if after.op != "add" or port not in after.args or len(reading.get(port, ())) != 1:
+        return None
+    if port in scan.body.roots:
+        return None
+    return after.args[1] if after.args[0] is port else after.args[0]

@@ -12,6 +12,7 @@ from typing import Literal
 
 from archc.checker.types import Axis
 from archc.ir.graph import Accumulate, Graph, Node, Read, Scan, topological, users
+from archc.passes.loops import added
 
 Kind = Literal["free", "own", "part"]
 LINEAR = frozenset({"neg", "detach", "expand", "sum"})
@@ -121,13 +122,3 @@ def _loop(scan: Scan, axis: Axis, args: Sequence[Kind]) -> list[Kind]:
         if after[k] != kind and not (kind == "own" and after[k] == "free"):
             raise Bound
     return [*(known[port.node] for port in ports[: scan.states]), *after[scan.states:]]
-
-
-def added(scan: Scan, k: int, reading: Mapping[Node, Sequence[Node]]) -> Node | None:
-    """What a step adds to a state that nothing else reads."""
-    port, after = scan.body.inputs[k].node, scan.body.outputs[k].node
-    if after.op != "add" or port not in after.args or len(reading.get(port, ())) != 1:
-        return None
-    if port in scan.body.roots:
-        return None
-    return after.args[1] if after.args[0] is port else after.args[0]

@@ -32,8 +32,9 @@ from archc.codegen.groups import Order, one_order, orders_of
 from archc.codegen.torch.names import Names
 from archc.diagnostics.model import CompilerBug
 from archc.ir import build
-from archc.ir.graph import Graph, Node, Notes, Port, Scan, inside, node, topological, users
+from archc.ir.graph import Accumulate, Borders, Graph, Node, Notes, Port, Read, Scan, inside, node, rewrite, topological, users
 from archc.ops.table import OPS, DType
+from archc.passes.base import also_inside
 from archc.passes.group_loops import paired
 
 CHUNK = 32
@@ -76,7 +77,7 @@ class _Overwritten(Exception):
 
 def lower(group: Graph, name: str, doc: str) -> Kernel:
     """The kernel of a group with loops, in operations that C++ has."""
-    apart: set[Key] = set()
+    group, apart = _placed(group), set[Key]()
     while True:
         try:
             return _Lowering(group, name, doc, apart).kernel()
@@ -84,6 +85,38 @@ def lower(group: Graph, name: str, doc: str) -> Kernel:
             if found.key is None or found.key in apart:
                 raise CompilerBug(f"kernel {name} needs {found.array} after it was overwritten") from None
             apart.add(found.key)
+
+
+@also_inside
+def _placed(graph: Graph) -> Graph:
+    """The graph with reads that stay inside, and with a choice in place of each `accumulate`."""
+    def rule(current: Node) -> Node | None:
+        attrs = current.attrs
+        if isinstance(attrs, Accumulate):
+            value = build.expand(current.args[0], attrs.keep)
+            for at, place in zip(attrs.at, current.args[1:], strict=True):
+                zero = build.const(0.0 if value.type.dtype == "float" else 0)
+                value = build.apply("where", build.apply("eq", build.iota(at.axis), place), value, zero)
+            return build.expand(value, current.axes)
+        if not isinstance(attrs, Read) or all(at.border == "trust" for at in attrs.at):
+            return None
+        places: dict[Axis, tuple[Node, Borders]] = {}
+        met: Node | None = None
+        for at, place in zip(attrs.at, current.args[1:], strict=False):
+            size, first = build.size(at.axis.size), build.const(0)
+            if at.border == "fill":
+                here = build.apply("and", build.apply("ge", place, first), build.apply("lt", place, size))
+                met = here if met is None else build.apply("and", met, here)
+            if at.border == "wrap":
+                place = build.apply("mod", place, size)
+            elif at.border != "trust":
+                place = build.apply("minimum", place, build.apply("sub", size, build.const(1)))
+                place = build.apply("maximum", place, first)
+            places[at.axis] = place, "trust"
+        value = build.read(current.args[0], places)
+        return build.expand(value if met is None else build.apply("where", met, value, current.args[-1]), current.axes)
+
+    return rewrite(graph, rule)
 
 
 @dataclass
@@ -109,6 +142,9 @@ class _Lowering:
         yields = [place for place, root in enumerate(graph.roots) if not _is_last(root)]
         self.lane = max((axis for axis in laid if axis in cut), default=None,
                         key=lambda axis: self._worth(axis, cut[axis], yields))
+        bound = [axis for axis in laid if axis not in cut and axis not in _loops(graph)]
+        if self.lane and bound and not self._worth(self.lane, cut[self.lane], yields)[0]:
+            self.lane = None  # its elements are far from each other, those of another axis are not
         self.parallel = frozenset(axis for axis, found in cut.items()
                                   if axis != self.lane and all(found[place] != "part" for place in yields))
         self.parts = {root for place, root in enumerate(graph.roots)
@@ -645,7 +681,8 @@ class _Body:
             depth = self.depth(current.axes, nest)
             made = self.expr(current, nest, home, depth)
             readers = self.reading.get(current, ())
-            several = len(readers) > 1 or any(self.depth(self.swept(reader), nest) > depth for reader in readers)
+            several = len(readers) + len(self.targets.get(current, ())) > 1 or any(
+                self.depth(self.swept(reader), nest) > depth for reader in readers)
             if made.op not in ("name", "const", "size") and (several or made.op == "load" or sum(1 for _ in walk(made)) > 6):
                 wish = self.notes.names.get(current) or (f"{made.value}_here" if made.op == "load" else _default(current))
                 made = self.let(wish.rsplit(".", 1)[-1], made, home, depth)
@@ -720,6 +757,15 @@ def _axes(graph: Graph) -> Iterator[Axis]:
             yield current.attrs.axis
         for body in inside(current):
             yield from _axes(body)
+
+
+def _loops(graph: Graph) -> set[Axis]:
+    """The axes along which loops go."""
+    found: set[Axis] = set()
+    for current in topological(graph.roots):
+        if isinstance(current.attrs, Scan):
+            found |= {current.attrs.axis, *_loops(current.attrs.body)}
+    return found
 
 
 def _symbols(graph: Graph) -> Iterator[str]:
