@@ -224,6 +224,17 @@ LOOPS = {
             b = sin(old + x) * d
             yield y = a - b }
         return y"""),
+    "a hidden state": ("x[n, t, c], d[c]", "[n, t, c]", """
+        axis r = |c|
+        scan t { state s[n, c] = 0
+            s = tanh(x + sum[r](d[c = r] * sin(d * d[c = r]) * s[c = r]))
+            yield y = s }
+        return y"""),
+    "neighbours": ("x[n, t, c], d[c]", "[n, t, c]", """
+        scan t { state s[n, c] = d
+            s = x + 0.5 * s[c = c - 1 else 0] + 0.2 * s[c = c + 1 edge] + 0.1 * s[c = c - 2 wrap]
+            yield y = s * s[c = 0] }
+        return y"""),
     "softmax": ("x[n, t, c], d[c]", "[n, t, c]", """
         scan t { state s[n, c] = 0
             s = softmax[c](s + x) * d
@@ -302,3 +313,39 @@ def looping(seeds: range) -> list[Case]:
     *(pytest.param(range(low, low + 100), id=f"{low}", marks=pytest.mark.slow) for low in (15, 115, 215))])
 def test_random_loops(seeds: range) -> None:
     assert compare(looping(seeds)) > len(seeds)
+
+
+# ----------------------------------------------------------------------------------------------------- gated networks
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_gated_networks(name: str, used: list[str]) -> None:
+    import archc
+
+    layers = archc.load("std.recurrent", backend="cpp")
+    for n, t, i, h in ((2, 5, 3, 4), (1, 1, 1, 1), (7, 37, 5, 33), (4, 3, 8, 64)):
+        for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
+            torch.manual_seed(0)
+            ours, theirs = getattr(layers, name)(i, h, dtype=dtype), getattr(torch.nn, name)(i, h, batch_first=True).double()
+            theirs.load_state_dict({f"{key}_l0": value for key, value in ours.state_dict().items()})
+            x = torch.randn(n, t, i, dtype=dtype)
+            found = [
+                gradients_of(ours, x, list(ours.parameters())),
+                gradients_of(lambda x, layer=theirs: layer(x)[0], x.double(), list(theirs.parameters()))]
+            for mine, other in zip(*found, strict=True):
+                assert (mine - other).abs().max() <= tolerance * max(1.0, float(other.abs().max())), (n, t, i, h, dtype)
+    assert used
+
+
+def gradients_of(layer: Callable[[Tensor], Tensor], x: Tensor, params: list[Tensor]) -> list[Tensor]:
+    x = x.clone().requires_grad_()
+    y = layer(x)
+    torch.manual_seed(1)
+    return [y.detach(), *torch.autograd.grad(y, [x, *params], torch.randn(y.shape, dtype=torch.float64).to(y.dtype))]
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_the_gradient_of_a_weight_is_one_product_after_the_loop(name: str) -> None:
+    call = next(call for call in groups(run(api.graph("std.recurrent", name), CPP))
+                if any(isinstance(n.attrs, Scan) for n in topological(call.body.roots)))
+    loops = [n.attrs for n in topological(call.vjp.roots) if isinstance(n.attrs, Scan)]
+    states = [port.type.axes for loop in loops for port in loop.body.inputs[: loop.states]]
+    assert len(loops) == 2 and not any("r" in {axis.name for axis in axes} for axes in states)

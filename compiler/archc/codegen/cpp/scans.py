@@ -40,6 +40,9 @@ from archc.passes.group_loops import paired
 CHUNK = 32
 """Steps between two states that are kept, where a loop is gone back: two of a kind lie in the cache by then."""
 
+ROWS = 4
+"""Places that are done together where no axis serves for lanes: what is read for one is read for all."""
+
 WIDTH = 32
 """Lanes of a block: two registers of AVX-512, four of AVX2. With sums along other axes that is enough to hide their latency."""
 
@@ -143,14 +146,18 @@ class _Lowering:
         self.lane = max((axis for axis in laid if axis in cut), default=None,
                         key=lambda axis: self._worth(axis, cut[axis], yields))
         bound = [axis for axis in laid if axis not in cut and axis not in _loops(graph)]
-        if self.lane and bound and not self._worth(self.lane, cut[self.lane], yields)[0]:
-            self.lane = None  # its elements are far from each other, those of another axis are not
+        self.rows = bool(self.lane and bound and not self._worth(self.lane, cut[self.lane], yields)[0])
+        self.width = ROWS if self.rows else WIDTH
         self.parallel = frozenset(axis for axis, found in cut.items()
                                   if axis != self.lane and all(found[place] != "part" for place in yields))
         self.parts = {root for place, root in enumerate(graph.roots)
                       for axis in (*self.parallel, *((self.lane,) if self.lane else ())) if cut[axis][place] == "part"}
         inner = [axis for axis in (*(axis for axis in axes if axis not in laid), *laid) if axis != self.lane]
-        self.order = (*inner, *((self.lane,) if self.lane else ()))
+        lane = (self.lane,) if self.lane else ()
+        self.order = (*lane, *inner) if self.rows else (*inner, *lane)
+        self.tiled: Axis | None = None
+        self.turned: dict[tuple[str, Axis], Lies] = {}
+        self.first: list[Statement] = []
         self.names = Names([name, *(p.name for p in graph.inputs), *(o.name for o in graph.outputs), *USED])
         self.variables = {axis: self.names.fresh(axis.name) for axis in self.order}
         self.together = self.lane is None or all(cut[self.lane][place] != "part" for place in yields)
@@ -202,9 +209,11 @@ class _Lowering:
         loops = [(self.variables[axis], axis.size) for axis in self.order if axis in self.parallel]
         if self.lane:
             lane = self.variables[self.lane]
-            body = [Lanes(lane, self.lane.size, WIDTH, tuple(body), loop=not self.together)]
+            body = [*self.first, Lanes(lane, self.lane.size, self.width, tuple(body), loop=not self.together)]
             if self.together:
-                loops.append((f"{lane}_block", (self.lane.size + (WIDTH - 1)) // WIDTH))
+                loops.append((f"{lane}_block", (self.lane.size + (self.width - 1)) // self.width))
+        else:
+            body = [*self.first, *body]
         self.parallel, self.lane, self.scratch, self.holds = frozenset(), None, [], {}
         after = _Body(self, known, graph.notes, {}).statements(rest) if rest else []
         symbols = sorted({s for axis in self.order for s in axis.size.symbols} | set(_symbols(graph)))
@@ -247,7 +256,7 @@ class _Lowering:
         return tuple(axis for axis in self.order if axis in found)
 
     def extent(self, axis: Axis) -> Size:
-        return Size.of(WIDTH) if axis == self.lane else axis.size
+        return Size.of(self.width) if axis == self.lane else axis.size
 
     def memory(self, wish: str, axes: Iterable[Axis], dtype: DType, key: Key | None = None) -> Lies:
         """Memory of a thread for a value with these axes."""
@@ -264,7 +273,7 @@ class _Lowering:
         found: list[tuple[str, Size]] = []
         stride = Size.of(1)
         for axis in reversed(lies.axes):
-            if axis == self.lane and not lies.inside:
+            if (axis == self.lane and not lies.inside) or axis == self.tiled:
                 found.append((f"{self.variables[axis]}_first", stride))
             found.append(((elsewhere or {}).get(axis, self.variables[axis]), stride))
             stride = stride * (self.extent(axis) if lies.inside else axis.size)
@@ -564,12 +573,13 @@ class _Body:
         return inner
 
     def count(self, axis: Axis) -> Size | str:
-        return f"{self.low.variables[axis]}_count" if axis == self.low.lane else axis.size
+        return f"{self.low.variables[axis]}_count" if axis in (self.low.lane, self.low.tiled) else axis.size
 
     # -- sweeps --------------------------------------------------------------------------------------------------
     def sweep(self, level: int) -> None:
         """All that is computed at a level: a nest of loops for each set of axes, those that overwrite last."""
         nests: dict[frozenset[Axis], list[Callable[[_Nest], None]]] = {}
+        sums: dict[frozenset[Axis], list[Node]] = {}
         writes: set[frozenset[Axis]] = set()
 
         def add(axes: Iterable[Axis], act: Callable[[_Nest], None], write: bool = False) -> None:
@@ -581,6 +591,7 @@ class _Body:
         for current in self.nodes:
             if self.reduces(current) and self.at[current] == level:
                 add(current.args[0].axes, partial(self.reduction, current))
+                sums.setdefault(self.low.inner(current.args[0].axes), []).append(current)
             elif current in self.kept and self.at[current] == level:
                 wish = self.notes.names.get(current, _default(current)).rsplit(".", 1)[-1]
                 there = self.low.memory(wish, self.low.inner(current.axes), current.type.dtype)
@@ -590,7 +601,71 @@ class _Body:
                 for there in there_too:
                     add(there.axes, partial(self.stored, root, there), there.array in self.low.holds)
         for axes in sorted(nests, key=lambda axes: (len(axes), axes in writes)):
-            self.nest(axes, nests[axes])
+            tile = self.tile(axes, sums.get(axes, ())) if len(sums.get(axes, ())) == len(nests[axes]) else None
+            if tile:
+                self.contraction(axes, sums[axes], tile)
+            else:
+                self.nest(axes, nests[axes])
+
+    def tile(self, axes: frozenset[Axis], roots: Sequence[Node]) -> Axis | None:
+        """The axis along which sums are kept in registers, where a nest does nothing but contract."""
+        if (self.low.lane and not self.low.rows) or {root.op for root in roots} != {"sum"}:
+            return None
+        over = {self.low.inner(root.attrs) for root in roots}  # type: ignore[arg-type]
+        kept = self.low.ordered(axes - next(iter(over)) - {self.low.lane}) if len(over) == 1 else ()
+        return kept[-1] if kept else None
+
+    def contraction(self, axes: frozenset[Axis], roots: Sequence[Node], tile: Axis) -> None:
+        """Sums of one block of an axis for a few rows, in registers until all is added up."""
+        low = self.low
+        over = low.ordered(low.inner(roots[0].attrs))  # type: ignore[arg-type]
+        kept = tuple(axis for axis in low.ordered(axes) if axis not in over)
+        inner = tuple(axis for axis in kept if axis in (low.lane, tile))
+        outer = tuple(axis for axis in kept if axis not in inner)
+        order = (*outer, *over, *inner)
+        nest = _Nest(order, [[] for _ in range(len(order) + 1)])
+        low.tiled = tile
+        body: list[Statement] = []
+        ends: list[Statement] = []
+        for root in roots:
+            wish = self.notes.names.get(root, "total").rsplit(".", 1)[-1]
+            there = low.memory(wish, kept, root.type.dtype)
+            here = Array(low.names.fresh(f"{wish}_here"), root.type.dtype, Size.of(WIDTH * (low.width if len(inner) > 1 else 1)))
+            strides = (Size.of(WIDTH), Size.of(1))[-len(inner):]
+            at = tuple((low.variables[axis], stride) for axis, stride in zip(inner, strides, strict=True))
+            body += [Local(here), Fill(here.name, "sum", here.count, here.dtype)]
+            nest.blocks[len(order)].append(Store(here.name, at, self.value(root.args[0], nest), "sum"))
+            ends.append(Store(there.array, low.index(there), Expr("load", (), here.name, at, here.dtype)))
+            self.hold(there)
+            self.lies[root] = there
+        self.flush()
+        loops = nest.blocks[len(order)]
+        for depth in range(len(order), len(outer), -1):
+            loop = For(low.variables[order[depth - 1]], self.count(order[depth - 1]), tuple(loops), depth == len(order))
+            loops = [*nest.blocks[depth - 1], loop]
+        body += [*loops, *self.nested(inner, ends)]
+        low.tiled = None
+        whole: list[Statement] = [Lanes(low.variables[tile], tile.size, WIDTH, tuple(body), loop=True)]
+        for depth in range(len(outer), 0, -1):
+            loop = For(low.variables[order[depth - 1]], self.count(order[depth - 1]), tuple(whole))
+            whole = [*nest.blocks[depth - 1], loop]
+        self.out += whole
+
+    def turned(self, lies: Lies, dtype: DType) -> Lies:
+        """A weight whose elements along the axis of a block lie next to each other: copied before the first step, if need be."""
+        low, tile = self.low, self.low.tiled
+        own = low.inner(lies.axes) - {low.lane}
+        if tile is None or tile not in lies.axes[:-1] or lies.inside or own != frozenset(lies.axes):
+            return lies
+        if (lies.array, tile) not in low.turned:
+            axes = (*(axis for axis in lies.axes if axis != tile), tile)
+            there = Lies(low.names.fresh(f"{lies.array}_turned"), axes, True)
+            low.scratch.append(Array(there.array, dtype, product(axis.size for axis in axes)))
+            low.tiled, low.turned[lies.array, tile] = None, there
+            load = Expr("load", (), lies.array, low.index(lies), dtype)
+            low.first += self.nested(axes, [Store(there.array, low.index(there), load)])
+            low.tiled = tile
+        return low.turned[lies.array, tile]
 
     def nest(self, axes: frozenset[Axis], acts: Sequence[Callable[[_Nest], None]]) -> None:
         order = self.low.ordered(axes)
@@ -702,7 +777,7 @@ class _Body:
         dtype = current.type.dtype
         if current in self.lies:
             found = self.lies[current]
-            return found if isinstance(found, Expr) else self.load(found, dtype)
+            return found if isinstance(found, Expr) else self.load(self.turned(found, dtype), dtype)
         if current.op in ("const", "size"):
             return Expr(current.op, (), current.attrs, (), dtype)  # type: ignore[arg-type]
         if current.op == "iota":
