@@ -6,8 +6,9 @@ its operations is never written to memory.
 
     y = x * rsqrt(mean[c](x * x) + eps) * gamma          one group, parallel over n
 
-Products that sum over an axis and are larger than each of their factors, reads, draws and sub-modules end a group: a library, or
-a pass of its own, does them better. A loop whose steps a kernel can compute is a group of its own.
+Sums of products that are larger than each factor are in a group where `contractions` says that they pay. All others, reads,
+draws and sub-modules end a group: a library, or a pass of its own, does them better. A loop whose steps a kernel can compute is a
+group of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from archc.ir import build
 from archc.ir.graph import Call, Graph, Node, Output, Port, carry, node, topological, users
 from archc.ops.table import OPS
 from archc.passes.base import Keeps, Pass, run
+from archc.passes.contractions import Around, kernels, sides
 from archc.passes.distribute import DISTRIBUTE
 from archc.passes.forms.common import fresh_name
 from archc.passes.gather import GATHER
@@ -47,6 +49,8 @@ class Cluster:
 
     members: dict[Node, None] = field(default_factory=dict)
     stage: int = 0
+    results: list[Node] = field(default_factory=list)
+    loop: bool = False
 
 
 # ------------------------------------------------------------------------------------------------- parallel axes
@@ -185,12 +189,16 @@ def _together(found: list[Cluster], reading: Mapping[Node, Sequence[Node]], root
 
 
 def _fusable(graph: Graph, reading: Mapping[Node, Sequence[Node]]) -> frozenset[Node]:
+    """Operations that a kernel without contractions may compute."""
+    return _computable(graph) - set(_products(graph, reading))
+
+
+def _computable(graph: Graph) -> frozenset[Node]:
     """Operations that a kernel may compute."""
     found: set[Node] = set()
-    contracted = set(_products(graph, reading))
     for current in topological(graph.roots):
         known = current.op == "expand" or current.op in OVER_AXES or (current.op in OPS and OPS[current.op].form == "elementwise")
-        if current in contracted or not known:
+        if not known:
             continue
         if not current.axes and all(not arg.axes for arg in current.args):
             continue
@@ -200,8 +208,9 @@ def _fusable(graph: Graph, reading: Mapping[Node, Sequence[Node]]) -> frozenset[
     return frozenset(found)
 
 
-def _products(graph: Graph, reading: Mapping[Node, Sequence[Node]]) -> Iterator[Node]:
-    """Sums of products that are larger than each factor, and these products: a library contracts them."""
+def _products(graph: Graph, reading: Mapping[Node, Sequence[Node]], several: bool = False) -> Iterator[Node]:
+    """Sums of products that are larger than each factor, and these products: a library contracts them. `several`: only
+    those that are no contraction of two factors."""
     for current in topological(graph.roots):
         if current.op not in ("sum", "mean") or not current.args[0].axes:
             continue
@@ -214,7 +223,7 @@ def _products(graph: Graph, reading: Mapping[Node, Sequence[Node]]) -> Iterator[
                 if len(reading[factor]) == 1:
                     chain.append(factor)
                 stack.extend(left)
-        if larger:
+        if larger and not (several and sides(current)):
             yield from chain
 
 
@@ -247,13 +256,24 @@ GROUP = Pass("group", "join what one kernel computes: elementwise operations wit
 
 
 def _grouped(graph: Graph, derivative: bool) -> Graph:
-    fixed = _fixed(graph)
-    found = [c for c in clusters_of(graph) if sum(n.op not in FREE for n in c.members) >= LEAST_WORK]
+    """The kernels with contractions first; what they leave, and what they are given, is joined after."""
+    around = Around(graph, _computable(graph) - set(_products(graph, users(graph.roots), several=True)), OVER_AXES)
+    contracting = [Cluster(members, results=results) for members, results in kernels(around)]
+    graph = _called(graph, contracting, derivative)
     reading, roots = users(graph.roots), set(graph.roots)
-    scans = [Cluster(dict.fromkeys(members)) for members in loops(graph, reading, OVER_AXES)]
-    given = fixed | starts(graph, fixed)
-    found += scans
-    home = {member: cluster for cluster in found for member in cluster.members}
+    found = [c for c in clusters_of(graph) if sum(n.op not in FREE for n in c.members) >= LEAST_WORK]
+    found += [Cluster(dict.fromkeys(members), loop=True) for members in loops(graph, reading, OVER_AXES)]
+    for cluster in found:
+        cluster.results = [n for n in cluster.members if n.op != "scan" and (
+            n in roots or any(reader not in cluster.members for reader in reading[n]))]
+    return _called(graph, found, derivative)
+
+
+def _called(graph: Graph, found: Sequence[Cluster], derivative: bool) -> Graph:
+    fixed = _fixed(graph)
+    known = fixed | starts(graph, fixed)
+    home = {result: cluster for cluster in found for result in cluster.results}
+    taken = {n.attrs.body.name for n in topological(graph.roots) if isinstance(n.attrs, Call)}
     new: dict[Node, Node] = {}
     stack: list[Node] = list(reversed(graph.roots))
     count = 0
@@ -263,7 +283,7 @@ def _grouped(graph: Graph, derivative: bool) -> Graph:
         if current in new:
             stack.pop()
             continue
-        needs = current.args if cluster is None else tuple(_outside(cluster, given if cluster in scans else fixed))
+        needs = current.args if cluster is None else tuple(_outside(cluster, known if cluster.loop else fixed))
         if missing := [arg for arg in needs if arg not in new]:
             stack.extend(reversed(missing))
             continue
@@ -273,9 +293,9 @@ def _grouped(graph: Graph, derivative: bool) -> Graph:
             new[current] = current if args == current.args else node(current.op, args, current.attrs, current.type)
             continue
         count += 1
-        outputs = [n for n in cluster.members if n.op != "scan" and (
-            n in roots or any(reader not in cluster.members for reader in reading[n]))]
-        call = fused_call(graph, f"{graph.name}_{count}" if len(found) > 1 else graph.name, needs, outputs, derivative)
+        outputs = cluster.results
+        name = fresh_name(f"{graph.name}_{count}" if len(found) > 1 else graph.name, taken)
+        call = fused_call(graph, name, needs, outputs, derivative)
         whole = node("call", tuple(new[arg] for arg in needs), call, Type("float"))
         for place, output in enumerate(outputs):
             new[output] = build.item(whole, place, output.type)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from archc.checker.types import LEADING, Axis, flat, layout_of
-from archc.codegen.cpp.form import Kernel
+from archc.codegen.cpp.form import Kernel, Product, parts
 from archc.codegen.cpp.lower import lower
 from archc.codegen.groups import relabelled
 from archc.ir.evaluate import _from_memory, _to_memory, evaluate_nodes
@@ -23,6 +23,7 @@ from archc.passes.group import group_value
 from archc.pipelines import CPP
 from tests.codegen.cpp.build import call, library
 from tests.fuzz.graphs import random_graph
+from tests.fuzz.products import product_graph
 
 pytestmark = pytest.mark.compiler
 
@@ -77,6 +78,14 @@ def cases(seeds: range, draw: Callable[[random.Random], Graph] = drawn) -> Itera
 @pytest.mark.parametrize("seeds", SLICES)
 def test_random_groups(seeds: range) -> None:
     assert compare(list(cases(seeds))) > len(seeds)
+
+
+@pytest.mark.parametrize("seeds", SLICES)
+def test_random_groups_with_products(seeds: range) -> None:
+    every = list(cases(seeds, product_graph))
+    assert compare(every) > len(seeds)
+    multiply = {case.seed for case in every if any(isinstance(part, Product) for part in parts(case.kernel.body))}
+    assert len(multiply) >= 0.9 * len(seeds)
 
 
 def compare(every: Sequence[Case]) -> int:

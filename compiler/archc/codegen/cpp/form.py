@@ -103,7 +103,36 @@ class Local:
 LANE = "lane"
 JOINED = frozenset(f"{op}_of" for op in ("sum", "max", "min", "any", "all"))
 
-Statement = Union[Let, Start, Fill, Store, For, Lanes, Local]
+
+@dataclass(frozen=True)
+class Blocks:
+    """A loop from `start` to `end` along an axis, `width` elements at a time; inside, `variable_first` and `variable_count` say
+    which ones."""
+
+    variable: str
+    start: Size
+    end: Size
+    width: int
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True)
+class Product:
+    """`target[m, n] += sum over k of left[m, k] * right[k, n]`: where each begins, the extents of m, n and k as factors, and the
+    strides of the rows of the target, of left's rows and k, and of right's k. Along n, target and right are dense."""
+
+    target: str
+    target_at: Index
+    left: str
+    left_at: Index
+    right: str
+    right_at: Index
+    extents: tuple[Extent, Extent, Extent]
+    strides: tuple[Size, Size, Size, Size]
+
+
+Extent = tuple["Size | str", ...]
+Statement = Union[Let, Start, Fill, Store, For, Lanes, Local, Blocks, Product]
 
 
 @dataclass(frozen=True)
@@ -158,7 +187,7 @@ def verify(kernel: Kernel) -> None:
     written = {array.name for array in kernel.outputs}
     partial = {array.name for _, array in kernel.partial}
     loops = {variable for variable, _ in kernel.parallel}
-    block = {kernel.block.variable, f"{kernel.block.variable}_first"} if kernel.block else set()
+    block = {kernel.block.variable + end for end in ("", "_first", "_count")} if kernel.block else set()
     scratch = {array.name for array in kernel.scratch}
     _verify(kernel.before, set(), written, kernel)
     _verify(kernel.body, told | loops | block | scratch, scratch | written | partial, kernel)
@@ -176,6 +205,19 @@ def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], ke
             _demand(statement.loop or f"{statement.variable}_block" in known, statement.variable, kernel)
             _verify(statement.body, known | {f"{statement.variable}_first"}, writable, kernel)
             continue
+        if isinstance(statement, Blocks):
+            names = {f"{statement.variable}_first", f"{statement.variable}_count"}
+            _verify(statement.body, known | names, writable, kernel)
+            continue
+        if isinstance(statement, Product):
+            _demand(statement.target in writable, statement.target, kernel)
+            for name in (statement.left, statement.right):
+                _demand(name in known | writable, name, kernel)
+            for at in (statement.target_at, statement.left_at, statement.right_at):
+                for variable, _ in at:
+                    _demand(variable in known, variable, kernel)
+            for factor in (f for extent in statement.extents for f in extent if isinstance(f, str)):
+                _demand(factor in known, factor, kernel)
         if isinstance(statement, (Fill, Store)):
             _demand(statement.array in writable, statement.array, kernel)
         if isinstance(statement, Store):
@@ -204,3 +246,11 @@ def walk(expr: Expr) -> Iterator[Expr]:
     yield expr
     for arg in expr.args:
         yield from walk(arg)
+
+
+def parts(body: tuple[Statement, ...]) -> Iterator[Statement]:
+    """All statements, those inside others too."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, (For, Blocks)):
+            yield from parts(statement.body)

@@ -19,6 +19,7 @@ from archc.codegen.groups import Order, collapsed, in_operations, one_order, ord
 from archc.codegen.torch.names import Names
 from archc.ir.cost import effort
 from archc.ir.graph import Graph, Node, Scan, topological, users
+from archc.passes.contractions import sides
 from archc.passes.group import split
 
 USED = (*RESERVED, "T", "threads", "team", "chunk", "chunks", "places", "at", *(f"place_{n}" for n in range(16)), "place",
@@ -45,6 +46,10 @@ def lower(group: Graph, name: str, orders: Mapping[str, Order], doc: str = "") -
         from archc.codegen.cpp import scans  # which takes names from here
 
         return scans.lower(spelled, name, doc)
+    if any(sides(n) for n in topological(spelled.roots)):
+        from archc.codegen.cpp.products import lower_products  # which takes names from here
+
+        return lower_products(spelled, name, doc)
     return _Lowering(collapsed(spelled), name, doc).kernel()
 
 
@@ -115,24 +120,13 @@ class _Lowering:
         if self.block:
             width = self.block.width
             loops.append((f"{self.block.variable}_block", (self.block.size + (width - 1)) // width))
-        symbols = sorted({s for axis in self.order for s in axis.size.symbols}
-                         | {s for n in self.nodes if n.op == "size" for s in n.attrs.symbols})  # type: ignore[union-attr]
         made = Kernel(
-            self.name, self.doc, tuple(self.array(p.name, p.type, p.layout) for p in graph.inputs if p.role != "number"),
-            tuple(self.array(o.name, Type(o.node.type.dtype, o.node.axes), o.layout) for o in graph.outputs),
-            tuple((symbol, self.size_name(symbol)) for symbol in symbols),
+            self.name, self.doc, *arrays_of(graph), symbols_of(graph, self.names),
             tuple(p.name for p in graph.inputs if p.role == "number"), tuple(loops), self.block,
             tuple(body), max((n.type.count for n in self.nodes), key=_degree), ALONE, CHUNKS if self.partial else None,
             tuple(self.scratch), tuple(self.partial), tuple(after), tuple(after_scratch))
         verify(made)
         return made
-
-    def size_name(self, symbol: str) -> str:
-        wish = "rows" if symbol == LEADING else symbol
-        return self.names.fresh(f"{wish}_size" if wish in self.names.visible else wish)
-
-    def array(self, name: str, type_: Type, layout: Sequence[Sequence[Axis]]) -> Array:
-        return Array(name, type_.dtype, type_.count, tuple(dim[0].name for dim in layout))
 
     def sweep(self, sums: Sequence[Node], stored: Sequence[Node], top: _Nest, body: list[Statement]) -> None:
         """One pass over the axes inside: a nest of loops for each set of axes."""
@@ -288,6 +282,24 @@ class _Lowering:
             return Expr("place", (), None, self.index((current.attrs,)), dtype)
         args = tuple(nest.done.get(arg) or top.done[arg] for arg in current.args)
         return args[0] if current.op in ("expand", "detach") else Expr(current.op, args, None, (), dtype)
+
+
+def arrays_of(graph: Graph) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """The tensors that a kernel is given, and those that it gives."""
+    def array(name: str, type_: Type, layout: Sequence[Sequence[Axis]]) -> Array:
+        return Array(name, type_.dtype, type_.count, tuple(dim[0].name for dim in layout))
+
+    return (tuple(array(p.name, p.type, p.layout) for p in graph.inputs if p.role != "number"),
+            tuple(array(o.name, o.node.type, o.layout) for o in graph.outputs))
+
+
+def symbols_of(graph: Graph, names: Names) -> tuple[tuple[str, str], ...]:
+    """The symbols of sizes in a kernel, and what they are called in it."""
+    nodes = list(topological(graph.roots))
+    symbols = {s for n in nodes for axis in n.axes for s in axis.size.symbols}
+    symbols |= {s for n in nodes if n.op == "size" for s in n.attrs.symbols}  # type: ignore[union-attr]
+    wishes = {symbol: "rows" if symbol == LEADING else symbol for symbol in sorted(symbols)}
+    return tuple((symbol, names.fresh(f"{wish}_size" if wish in names.visible else wish)) for symbol, wish in wishes.items())
 
 
 def _degree(size: Size) -> int:

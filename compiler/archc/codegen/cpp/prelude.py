@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from archc.codegen.cpp.multiply import MULTIPLY
+
 PRELUDE = r"""
 #include <algorithm>
 #include <cmath>
@@ -236,5 +238,6 @@ KEYWORDS = (
     "std", "main", "int64_t", "int32_t",
 )
 
-RESERVED = (*KEYWORDS, *dict.fromkeys(re.findall(r"(?:inline|constexpr|struct)(?: \S+)? (\w+)(?=\(| \{)", PRELUDE)))
+DEFINED = r"(?:inline|static|constexpr|struct)(?: \S+)? (\w+)(?=\(| \{)"
+RESERVED = (*KEYWORDS, *dict.fromkeys(re.findall(DEFINED, PRELUDE + MULTIPLY)), "vector_bytes", "most_rows", "Lanes")
 """Words of C++, and what the prelude defines: nothing in a kernel has such a name."""

@@ -6,7 +6,27 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from archc.checker.sizes import Size
-from archc.codegen.cpp.form import JOINED, LANE, Array, Expr, Fill, For, Index, Kernel, Lanes, Let, Local, Start, Statement, Store
+from archc.codegen.cpp.form import (
+    JOINED,
+    LANE,
+    Array,
+    Blocks,
+    Expr,
+    Extent,
+    Fill,
+    For,
+    Index,
+    Kernel,
+    Lanes,
+    Let,
+    Local,
+    Product,
+    Start,
+    Statement,
+    Store,
+    parts,
+)
+from archc.codegen.cpp.multiply import MULTIPLY
 from archc.codegen.cpp.prelude import PRELUDE
 from archc.codegen.cpp.spelling import NEUTRAL, PRAGMAS, REDUCTIONS, SPELLING, TIGHT
 from archc.ops.table import DType
@@ -21,7 +41,8 @@ SELDOM = ", built when it is first called"
 
 def text(kernels: Sequence[Kernel], head: str, rare: Sequence[Kernel] = ()) -> str:
     """One file with all kernels, each below a line of its own. Those that are `rare` are built when they are first called."""
-    lines = [f"// {head}", PRELUDE]
+    multiplies = any(isinstance(part, Product) for kernel in (*kernels, *rare) for part in parts(kernel.body))
+    lines = [f"// {head}", PRELUDE, *[MULTIPLY] * multiplies]
     for kernel in (*kernels, *rare):
         lines += [f"{RULE} {kernel.name}{SELDOM * (kernel in rare)}", *_Printer(kernel).lines(), ""]
     return "\n".join(lines)
@@ -139,6 +160,10 @@ class _Printer:
                 lines.append(f"{indent}{TYPES[array.dtype]} {array.name}[{self.size(array.count)}];")
             elif isinstance(statement, Lanes):
                 lines += self.lanes(statement, indent)
+            elif isinstance(statement, Product):
+                lines += self.product(statement, indent)
+            elif isinstance(statement, Blocks):
+                lines += self.blocks(statement, indent)
             else:
                 lines += self.loop(statement, indent)
         return lines
@@ -178,6 +203,22 @@ class _Printer:
                  f"if ({v}_left >= {width}) lanes(std::integral_constant<int64_t, {width}>());",
                  f"else lanes({v}_left);"]
         return [*head, *(f"{inner}{line}" for line in lines), *[f"{indent}}}"] * block.loop]
+
+    def blocks(self, loop: Blocks, indent: str) -> list[str]:
+        v, width, end = loop.variable, loop.width, self.size(loop.end)
+        return [f"{indent}for (int64_t {v}_first = {self.size(loop.start)}; {v}_first < {end}; {v}_first += {width}) {{",
+                f"{indent}{STEP}const int64_t {v}_count = std::min<int64_t>({width}, {end} - {v}_first);",
+                *self.block(loop.body, indent + STEP), f"{indent}}}"]
+
+    def product(self, made: Product, indent: str) -> list[str]:
+        target, left, right = (f"{array} + {self.index(at)}" if at else array for array, at in (
+            (made.target, made.target_at), (made.left, made.left_at), (made.right, made.right_at)))
+        c_row, a_row, a_k, b_k = map(self.size, made.strides)
+        return _call(f"{indent}multiply_add<T>",
+                     [target, c_row, left, a_row, a_k, right, b_k, *map(self.extent, made.extents)], ";")
+
+    def extent(self, extent: Extent) -> str:
+        return " * ".join(factor if isinstance(factor, str) else self.tight(factor) for factor in extent) or "1"
 
     # -- expressions ---------------------------------------------------------------------------------------------
     def expr(self, expr: Expr) -> str:
@@ -239,6 +280,7 @@ def _call(head: str, arguments: Sequence[str], tail: str) -> list[str]:
     if len(line) <= WIDTH:
         return [line]
     indent = " " * (len(head) - len(head.lstrip())) + STEP * 2
-    inside = textwrap.wrap(", ".join(argument.replace(" ", "\0") for argument in arguments), WIDTH - len(indent) - len(tail) - 1)
+    inside = textwrap.wrap(", ".join(argument.replace(" ", "\0") for argument in arguments), WIDTH - len(indent) - len(tail) - 1,
+                           break_long_words=False, break_on_hyphens=False)
     inside = [indent + part.replace("\0", " ") for part in inside]
     return [f"{head}(", *inside[:-1], f"{inside[-1]}){tail}"]

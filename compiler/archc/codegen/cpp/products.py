@@ -1,0 +1,425 @@
+"""From a group with contractions to the loops of its C++ kernel.
+
+The work is done on tiles: arrays of a thread that hold one block of the row axis and of the walked axis, and all of the others.
+What a contraction needs is made as a tile by a sweep of loops, multiplied there by the other factor, and what comes of it is a
+tile again, which later sweeps read. So a basis or a score lies in the cache only.
+
+    rows      a parallel axis, cut into blocks: one block is one place of the kernel
+    walked    an axis that is gone along block by block inside; what is summed over it stays in its tile meanwhile
+    lanes     the axis whose elements are neighbours in every tile that has it: the axis of the rows, if there is one
+
+Between two walks along the walked axis stands what needs all of the first one (a mean before the deviations from it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from archc.checker.sizes import Size, product
+from archc.checker.types import Axis, flat
+from archc.codegen.cpp.form import (
+    Array,
+    Block,
+    Blocks,
+    Expr,
+    Extent,
+    Fill,
+    For,
+    Index,
+    Kernel,
+    Let,
+    Product,
+    Start,
+    Statement,
+    Store,
+    verify,
+)
+from archc.codegen.cpp.lower import ALONE, USED, _default, _degree, _tidy, _weight, arrays_of, symbols_of
+from archc.codegen.cpp.spelling import REDUCTIONS
+from archc.codegen.groups import Order, one_order, orders_of
+from archc.codegen.torch.names import Names
+from archc.ir.build import apply, reduce
+from archc.ir.graph import Graph, Node, rewrite, topological, users
+from archc.passes.contractions import over, parallel, sides
+from archc.passes.hoist import HOIST
+
+LONG, SHORT = 64, 32
+"""Elements of a block: of rows whose other factors stream by, and of all else."""
+
+DEEP = 128  # elements that a product should at least sum over in one go
+Segment = tuple[int, bool]
+"""A part of a kernel, by the number of a walk along the walked axis: inside it, or before it (False)."""
+
+
+def contracted(group: Graph) -> bool:
+    """Whether a group has a contraction."""
+    return any(sides(n) for n in topological(group.roots))
+
+
+def lower_products(group: Graph, name: str, doc: str = "") -> Kernel:
+    """The kernel of a group with contractions whose inputs and outputs are laid out and named, in operations that C++ has."""
+    return _Tiled(rewrite(HOIST.run(group), _paired), name, doc).kernel()
+
+
+def _paired(current: Node) -> Node | None:
+    """A contraction as the sum of a product of two."""
+    both = sides(current)
+    return reduce("sum", apply("mul", *both), over(current)) if both else None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """An array with its axes, the dense one last: a tile of a thread, or a tensor."""
+
+    name: str
+    axes: Order
+    tile: bool = True
+
+
+@dataclass
+class _Nest:
+    """Loops over some axes, with the statements of each depth, and what follows the innermost loop."""
+
+    axes: Order
+    blocks: list[list[Statement]]
+    closing: list[Statement] = field(default_factory=list)
+    sums: list[tuple[str, str]] = field(default_factory=list)
+    done: dict[Node, Expr] = field(default_factory=dict)
+
+
+class _Tiled:
+    def __init__(self, graph: Graph, name: str, doc: str) -> None:
+        self.graph, self.name, self.doc = graph, name, doc
+        self.nodes = list(topological(graph.roots))
+        self.reading = users(graph.roots)
+        self.events = [n for n in self.nodes if n.op in REDUCTIONS]
+        self.sides = {n: n.args[0].args for n in self.events if sides(n)}
+        self.parallel = parallel({n for n in self.nodes if n.args}, self.events, graph.roots)
+        assert self.parallel
+        laid = one_order(orders_of(graph))
+        every = {axis for n in self.nodes for axis in n.axes}
+        self.order = (*sorted(every - set(laid), key=lambda axis: axis.name), *laid)
+        self.names = Names([name] + [p.name for p in graph.inputs] + [o.name for o in graph.outputs] + list(USED))
+        self.variables = {axis: self.variable(axis) for axis in self.order}
+        self.tensors = {p.node: Memory(p.name, flat(p.layout), False) for p in graph.inputs if p.role != "number"}
+        # which events a value is computed from, and an event
+        self.needs: dict[Node, frozenset[Node]] = {}
+        self.behind: dict[Node, frozenset[Node]] = {}
+        for current in self.nodes:
+            below = frozenset[Node]().union(*(self.needs[arg] for arg in self.values(current)))
+            if current in self.reading and current.op in REDUCTIONS:
+                self.behind[current], below = below, frozenset((current,))
+            self.needs[current] = below
+        made = [frozenset(side.axes) for both in self.sides.values() for side in both if side.args]
+        self.made = frozenset[Axis]().union(*made)
+        common = frozenset.intersection(*made) - self.parallel if made else frozenset[Axis]()
+        self.rows = next((axis for axis in reversed(self.order) if axis in self.parallel and any(
+            (axis in left.axes) != (axis in right.axes) for left, right in self.sides.values())), None)
+        self.whole = self.parallel - {self.rows}
+        tried = sorted(common, key=lambda axis: (-sum(axis in n.axes for n in self.nodes), self.order.index(axis)))
+        self.walked = next((axis for axis in tried if self.walks(axis)), None)
+        self.walks(self.walked)
+        self.lanes = self.rows or next((a for a in reversed(self.order) if a in common and a != self.walked), None)
+        self.widths = self.blocks()
+        self.live: dict[Node, list[Memory]] = {}
+        self.scratch: list[Array] = []
+
+    def variable(self, axis: Axis) -> str:
+        found = self.names.fresh(axis.name)
+        self.names.visible |= {f"{found}_first", f"{found}_count", f"{found}_block"}
+        return found
+
+    def values(self, current: Node) -> Sequence[Node]:
+        """What an operation is computed from: a contraction from its factors."""
+        return self.sides.get(current, current.args)
+
+    # -- the plan ------------------------------------------------------------------------------------------------
+    def walks(self, walked: Axis | None) -> bool:
+        """Sets for each value the walk before which it is known, and for each event the part of the kernel that it belongs to.
+        False where a part would need what an earlier one has made of a block."""
+        self.phase: dict[Node, int] = {}
+        self.part: dict[Node, Segment] = {}
+        for current in self.nodes:
+            phase = max((self.phase[arg] for arg in self.values(current)), default=0)
+            if current in self.behind:
+                inside = any(walked in value.axes for value in self.values(current))
+                self.part[current] = phase, inside
+                phase += inside and walked in over(current)
+            self.phase[current] = phase
+        local = [event for event in self.events if walked in event.axes]
+        apart = any(self.part[later] != self.part[event] for event in local for later in self.events
+                    if event in self.behind[later])
+        return not apart and all(self.phase[root] == self.phase[event] for event in local for root in self.graph.roots
+                                 if event in self.needs[root])
+
+    def blocks(self) -> dict[Axis, int]:
+        """How many elements a block of the rows and of the walked axis has."""
+        streams = self.walked is not None and all(self.walked in over(total) for total in self.sides)
+        found = {self.rows: LONG if streams else SHORT} if self.rows else {}
+        if self.walked:
+            beside = max((product(axis.size for axis in over(total) if axis != self.walked).constant or DEEP
+                          for total in self.sides), default=1)
+            found[self.walked] = min(64, max(16, DEEP // beside)) if streams else LONG if self.rows else SHORT
+        return found
+
+    def steps(self, segment: Segment) -> list[list[Node]]:
+        """The events of a part in order, each as late as those that need it allow: what is made together is used together."""
+        events = [event for event in self.events if self.part[event] == segment]
+        early: dict[Node, int] = {}
+        for event in events:
+            early[event] = max((early[other] + 1 for other in events if other in self.behind[event]), default=0)
+        last = max(early.values(), default=-1)
+        late: dict[Node, int] = {}
+        for event in reversed(events):
+            late[event] = min((late[other] - 1 for other in late if event in self.behind[other]), default=last)
+        return [[event for event in events if late[event] == step] for step in range(last + 1)]
+
+    # -- the whole -----------------------------------------------------------------------------------------------
+    def kernel(self) -> Kernel:
+        graph = self.graph
+        body: list[Statement] = []
+        for number in range(max(self.phase.values(), default=0) + 1):
+            body += self.segment((number, False))
+            inner = self.segment((number, True), body)
+            if self.walked and inner:
+                loop = Blocks(self.variables[self.walked], Size.of(0), self.walked.size, self.widths[self.walked], tuple(inner))
+                body.append(loop)
+                self.live = {n: found for n, found in self.live.items() if self.walked not in n.axes}
+        loops = [(self.variables[axis], axis.size) for axis in self.order if axis in self.whole]
+        block = None
+        if self.rows:
+            v, width = self.variables[self.rows], self.widths[self.rows]
+            block = Block(v, self.rows.size, width)
+            loops.append((f"{v}_block", (self.rows.size + (width - 1)) // width))
+        made = Kernel(
+            self.name, self.doc, *arrays_of(graph), symbols_of(graph, self.names),
+            tuple(p.name for p in graph.inputs if p.role == "number"), tuple(loops), block, tuple(body),
+            max((n.type.count for n in self.nodes), key=_degree), ALONE, scratch=tuple(self.scratch))
+        verify(made)
+        return made
+
+    def segment(self, segment: Segment, before: list[Statement] | None = None) -> list[Statement]:
+        """The statements of a part; what starts before its walk is added to `before`."""
+        number, inside = segment
+        body: list[Statement] = []
+        starts = body if before is None else before
+        for events in self.steps(segment):
+            sums = [event for event in events if event not in self.sides]
+            products = [self.chosen(event) for event in events if event in self.sides]
+            made: dict[Node, list[Memory]] = {}
+            ahead: dict[Node, list[Memory]] = {}
+            for choice in products:
+                for side, dense in choice.factors:
+                    known = [*self.live.get(side, ()), *made.get(side, ()), *ahead.get(side, ())]
+                    if side in self.tensors:
+                        known.append(self.tensors[side])
+                    if not any(dense is None or memory.axes[-1:] == (dense,) for memory in known):
+                        to = ahead if inside and self.walked not in side.axes else made
+                        to.setdefault(side, []).append(self.tile(side, dense))
+            self.sweep([], ahead, starts)
+            self.sweep(sums, made, body, starts if inside else body)
+            for choice in products:
+                self.multiply(choice, body, starts)
+        roots = [o for o in self.graph.outputs
+                 if self.phase[o.node] == number and (self.walked in o.node.axes if self.walked else False) == inside]
+        for output in roots:
+            nest = self.nest(tuple(axis for axis in flat(output.layout) if axis not in self.whole))
+            value = self.value(output.node, nest)
+            nest.blocks[-1].append(Store(output.name, self.index(Memory(output.name, flat(output.layout), False)), value))
+            body += self.closed(nest)
+        return body
+
+    # -- memory --------------------------------------------------------------------------------------------------
+    def tile(self, of: Node, dense: Axis | None = None) -> Memory:
+        """A new tile for a value."""
+        axes = self.sorted(of.axes, dense)
+        wish = of.attrs.rsplit(".", 1)[-1] if isinstance(of.attrs, str) else TITLES.get(of.op, "factor")
+        made = Memory(self.names.fresh(self.graph.notes.names.get(of, wish)), axes)
+        self.scratch.append(Array(made.name, of.type.dtype, product(map(self.width, axes))))
+        return made
+
+    def sorted(self, axes: Iterable[Axis], dense: Axis | None = None) -> Order:
+        inside = [axis for axis in self.order if axis in axes and axis not in self.whole]
+        inside.sort(key=lambda axis: axis in self.made)
+        last = dense or self.lanes
+        return (*(axis for axis in inside if axis != last), *(axis for axis in inside if axis == last))
+
+    def width(self, axis: Axis) -> Size:
+        return Size.of(self.widths[axis]) if axis in self.widths else axis.size
+
+    def stride(self, memory: Memory, axis: Axis) -> Size:
+        rest = memory.axes[memory.axes.index(axis) + 1:]
+        return product(map(self.width, rest)) if memory.tile else product(other.size for other in rest)
+
+    def index(self, memory: Memory, but: Iterable[Axis] = ()) -> Index:
+        """The place of an element; of the axes in `but`, of the first one in the block."""
+        found: list[tuple[str, Size]] = []
+        for axis in memory.axes:
+            v, stride = self.variables[axis], self.stride(memory, axis)
+            if axis in self.widths and not memory.tile:
+                found.append((f"{v}_first", stride))
+            if axis not in but:
+                found.append((v, stride))
+        return tuple(found)
+
+    def extent(self, axis: Axis) -> Size | str:
+        return f"{self.variables[axis]}_count" if axis in self.widths else axis.size
+
+    # -- sweeps --------------------------------------------------------------------------------------------------
+    def sweep(self, sums: Sequence[Node], made: Mapping[Node, Sequence[Memory]], body: list[Statement],
+              starts: list[Statement] | None = None) -> None:
+        """Loops that reduce, and that fill tiles: a nest for each set of axes."""
+        nests: dict[Order, _Nest] = {}
+        for node_, memories in made.items():
+            axes = self.sorted(node_.axes)
+            nest = nests.setdefault(axes, self.nest(axes))
+            value = self.value(node_, nest)
+            for memory in memories:
+                nest.blocks[-1].append(Store(memory.name, self.index(memory), value))
+        for event in sums:
+            axes = self.sorted(event.args[0].axes)
+            nest = nests.setdefault(axes, self.nest(axes))
+            self.reduction(event, nest, body if starts is None or self.walked not in over(event) else starts)
+        for nest in nests.values():
+            body += self.closed(nest)
+        for node_, memories in made.items():
+            self.live.setdefault(node_, []).extend(memories)
+
+    def nest(self, axes: Order) -> _Nest:
+        return _Nest(axes, [[] for _ in range(len(axes) + 1)])
+
+    def closed(self, nest: _Nest) -> list[Statement]:
+        inner = nest.blocks[-1]
+        for depth in range(len(nest.axes), 0, -1):
+            axis, innermost = nest.axes[depth - 1], depth == len(nest.axes)
+            loop = For(self.variables[axis], self.extent(axis), tuple(inner), innermost, tuple(nest.sums) if innermost else ())
+            inner = [*nest.blocks[depth - 1], loop, *(nest.closing if innermost else ())]
+        return _tidy(inner)
+
+    def reduction(self, event: Node, nest: _Nest, starts: list[Statement]) -> None:
+        """Adds up in the event's tile, in a variable first where the innermost loop is summed over: shorter sums are exacter."""
+        value = self.value(event.args[0], nest)
+        tile = self.tile(event)
+        dtype, op, at = event.type.dtype, event.op, self.index(tile)
+        starts.append(Fill(tile.name, op, self.scratch[-1].count, dtype))
+        if nest.axes and nest.axes[-1] in over(event):
+            running = self.names.fresh(f"{tile.name}_here")
+            nest.blocks[-2].append(Start(running, op, dtype))
+            nest.sums.append((op, running))
+            nest.blocks[-1].append(Store(running, None, value, op))
+            nest.closing.append(Store(tile.name, at, Expr("name", (), running, (), dtype), op))
+        else:
+            nest.blocks[-1].append(Store(tile.name, at, value, op))
+        self.live[event] = [tile]
+
+    def value(self, root: Node, nest: _Nest) -> Expr:
+        """The expression of a node in a nest. Each part is computed at the depth of its innermost axis."""
+        stack = [root]
+        while stack:
+            current = stack[-1]
+            if current in nest.done:
+                stack.pop()
+                continue
+            settled = current in self.live or current in self.tensors or not current.args
+            if not settled and (missing := [arg for arg in current.args if arg not in nest.done]):
+                stack.extend(missing)
+                continue
+            stack.pop()
+            depth, made, readers = self.depth(current, nest), self.expr(current, nest), self.reading.get(current, ())
+            several = len(readers) > 1 or any(self.depth(reader, nest) > depth for reader in readers)
+            if made.op not in ("name", "const", "size") and (several or made.op == "load" or _weight(made) > 6):
+                name = self.names.fresh(self.graph.notes.names.get(current, _default(current)))
+                nest.blocks[depth].append(Let(name, made))
+                made = Expr("name", (), name, (), made.dtype)
+            nest.done[current] = made
+        return nest.done[root]
+
+    def depth(self, current: Node, nest: _Nest) -> int:
+        axes = current.args[0].axes if current.op in REDUCTIONS and current not in self.live else current.axes
+        return max((place + 1 for place, axis in enumerate(nest.axes) if axis in axes), default=0)
+
+    def expr(self, current: Node, nest: _Nest) -> Expr:
+        dtype = current.type.dtype
+        memory = self.live[current][0] if current in self.live else self.tensors.get(current)
+        if memory:
+            return Expr("load", (), memory.name, self.index(memory), dtype)
+        if current.op == "input":
+            return Expr("name", (), str(current.attrs), (), dtype)
+        if current.op in ("const", "size"):
+            return Expr(current.op, (), current.attrs, (), dtype)  # type: ignore[arg-type]
+        if current.op == "iota":
+            return Expr("place", (), None, self.index(Memory("", (current.attrs,), False)), dtype)  # type: ignore[arg-type]
+        assert current.op not in REDUCTIONS, current
+        args = tuple(nest.done[arg] for arg in current.args)
+        return args[0] if current.op in ("expand", "detach") else Expr(current.op, args, None, (), dtype)
+
+    # -- products ------------------------------------------------------------------------------------------------
+    def chosen(self, total: Node) -> _Choice:
+        """Which factor of a contraction is on the right: the one with the axis along which the product is dense."""
+        left, right = self.sides[total]
+        free = [axis for axis in self.order if axis not in self.whole and (axis in left.axes) != (axis in right.axes)]
+        dense = self.lanes if self.lanes in free else next(
+            (memory.axes[-1] for side in (left, right) for memory in (*self.live.get(side, ()), self.tensors.get(side))
+             if memory and memory.axes[-1:] and memory.axes[-1] in free), free[-1])
+        if dense in left.axes:
+            left, right = right, left
+        return _Choice(total, left, right, dense)
+
+    def multiply(self, choice: _Choice, body: list[Statement], starts: list[Statement]) -> None:
+        """A product of two tiles or tensors, inside loops over the axes that do not lie in memory as one."""
+        total, dense = choice.total, choice.dense
+        target = self.tile(total, dense)
+        fill = Fill(target.name, "sum", self.scratch[-1].count, "float")
+        (starts if self.walked in over(total) else body).append(fill)
+        self.live[total] = [target]
+        left, right = (next(m for m in (*self.live.get(side, ()), self.tensors.get(side)) if m and (
+            at is None or m.axes[-1:] == (at,))) for side, at in choice.factors)
+        inside = [axis for axis in self.order if axis not in self.whole]
+        columns = self.joined([dense, *(a for a in reversed(inside) if a in right.axes and a not in left.axes and a != dense)],
+                              (target, right))
+        rows = self.joined([a for a in reversed(target.axes) if a in left.axes and a not in right.axes], (target, left))
+        deep = self.joined(sorted((a for a in inside if a in over(total)), key=lambda a: -left.axes.index(a)), (left, right))
+        together = {*columns, *rows, *deep}
+        strides = (self.stride(target, rows[0]), self.stride(left, rows[0]), self.stride(left, deep[0]),
+                   self.stride(right, deep[0]))
+        made: Statement = Product(
+            target.name, self.index(target, together), left.name, self.index(left, together), right.name,
+            self.index(right, together), (self.count(rows), self.count(columns), self.count(deep)), strides)
+        for axis in reversed([a for a in inside if a in total.args[0].axes and a not in together]):
+            made = For(self.variables[axis], self.extent(axis), (made,))
+        body.append(made)
+
+    def joined(self, axes: Sequence[Axis], memories: Sequence[Memory]) -> Order:
+        """The longest run of axes, innermost first, that lie in each of these memories as one axis would."""
+        found = [axes[0]]
+        for axis in axes[1:]:
+            inner = found[-1]
+            if inner in self.widths and not all(memory.tile for memory in memories):
+                break
+            if inner in self.widths and inner != self.lanes:
+                break
+            if any(self.stride(memory, axis) != self.stride(memory, inner) * self.width(inner) for memory in memories):
+                break
+            found.append(axis)
+        return tuple(found)
+
+    def count(self, axes: Order) -> Extent:
+        """The extent of joined axes: in all but the outermost, blocks count as full."""
+        return (self.extent(axes[-1]), *(self.width(axis) for axis in axes[:-1]))
+
+
+@dataclass(frozen=True)
+class _Choice:
+    total: Node
+    left: Node
+    right: Node
+    dense: Axis
+
+    @property
+    def factors(self) -> tuple[tuple[Node, Axis | None], tuple[Node, Axis | None]]:
+        """Each factor, with the axis that must be dense in it."""
+        return (self.left, None), (self.right, self.dense)
+
+
+TITLES = {"sum": "total", "max": "largest", "min": "smallest", "exp": "power"}
