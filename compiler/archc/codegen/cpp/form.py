@@ -252,5 +252,5 @@ def parts(body: tuple[Statement, ...]) -> Iterator[Statement]:
     """All statements, those inside others too."""
     for statement in body:
         yield statement
-        if isinstance(statement, (For, Blocks)):
+        if isinstance(statement, (For, Lanes, Blocks)):
             yield from parts(statement.body)
