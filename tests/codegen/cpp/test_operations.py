@@ -52,7 +52,7 @@ def operations(layer: nn.Module, inputs: list[Tensor]) -> dict[Any, tuple[Any, .
 def test_opcheck(example: Example) -> None:
     layer = module(example, "cpp")
     found = operations(layer, [x.double() if x.is_floating_point() else x for x in example.inputs()])
-    assert found or "_kernels" not in vars(__import__("sys").modules[type(layer).__module__])
+    assert found or example.path.stem != "norm"
     for operation, args in found.items():
         differentiable = "derivative" not in str(operation)
         given = tree_map(lambda x, d=differentiable: x.detach().clone().requires_grad_(d and x.is_floating_point())
