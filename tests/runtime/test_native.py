@@ -111,3 +111,61 @@ def test_the_command(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cache", "clear"]) == 0
     assert "removed 1 library" in capsys.readouterr().out
     assert not list(cache.glob("*.so"))
+
+
+# ------------------------------------------------------------------------------------------- machines that lack something
+LAYER = """
+import resource, sys, warnings, torch, archc
+{before}
+layer = archc.load("std.norm", backend="cpp").RMSNorm(c=8)
+x = torch.randn(4, 8)
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    results = [layer(x) for _ in range(2)]
+wanted = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6)
+assert all(torch.allclose(y, wanted, rtol=1e-5) for y in results)
+print(len(said), *(str(warning.message) for warning in said))
+"""
+
+
+def said(before: str, **environment: str) -> str:
+    """How many warnings a process gives that uses a layer, and what they say."""
+    done = subprocess.run([sys.executable, "-c", LAYER.format(before=before)], capture_output=True, text=True,
+                          env={**os.environ, **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_no_compiler_on_the_path(tmp_path: Path) -> None:
+    sentence = said("", PATH=str(tmp_path))
+    assert sentence.startswith("1 computing with torch's own operations, because there is no C++ compiler: install g++ or clang")
+
+
+def test_a_compiler_that_does_not_run() -> None:
+    sentence = said("", CXX="false")
+    assert sentence.startswith("1 computing with torch's own operations, because the C++ compiler does not run")
+
+
+def test_a_full_disk() -> None:
+    sentence = said("resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))")
+    assert sentence.startswith("1 computing with torch's own operations, because ")
+
+
+def test_a_cache_that_only_can_be_read(cache: Path) -> None:
+    assert said("") == "0"
+    kept = sorted(cache.iterdir())
+    code = "import pathlib; pathlib.Path.mkdir = None; import tempfile; tempfile.mkdtemp = None"
+    assert said(code) == "0"  # nothing is written where all is there
+    assert sorted(cache.iterdir()) == kept
+
+
+def test_compilers_that_are_clang_keep_to_one_runtime_of_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "version", lambda: "clang version 21.1.0")
+    monkeypatch.setattr(native, "compiler", lambda: ("clang++",))
+    (command,) = native.commands("k.cpp", "k.so")
+    assert "-fopenmp" not in command
+    assert "-fopenmp-simd" in command
+    monkeypatch.setattr(native, "compiler", lambda: ("python", "-m", "ziglang", "c++"))
+    compiling, linking = native.commands("k.cpp", "k.so")
+    assert compiling[:4] == ["python", "-m", "ziglang", "c++"]
+    assert linking[:4] == ["python", "-m", "ziglang", "cc"]

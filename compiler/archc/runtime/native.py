@@ -32,8 +32,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.autograd import forward_ad
 
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fno-thread-jumps",
-         "-fPIC", "-shared", "-w")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions", "-fno-rtti", "-fPIC",
+         "-w")
 LARGEST_CACHE = 1 << 29  # bytes
 TYPES = {torch.float32: "float32", torch.float64: "float64"}
 OTHERS = frozenset({torch.int64, torch.bool})
@@ -148,6 +148,7 @@ class Kernels:
                     common = [part for part in self.texts if not part.seldom]
                     self.load(balanced(common, os.cpu_count() or 1), TYPES[dtype])  # type: ignore[index]
                     self.built[dtype] = True
+                    say_if_alone()
                 except (OSError, BuildError) as problem:
                     self.built = dict.fromkeys((None, *TYPES), False)
                     warnings.warn(f"computing with torch's own operations, because {problem}", stacklevel=4)
@@ -186,6 +187,13 @@ class Kernels:
             function.argtypes = [ctypes.c_void_p if "*" in argument else ARGUMENTS[argument.split()[0]]
                                  for argument in declared[1].split(",")]
         return function
+
+
+@functools.cache
+def say_if_alone() -> None:
+    if not has_threads() and torch.get_num_threads() > 1:
+        warnings.warn("kernels run in one thread, because clang's OpenMP would be a second one beside torch's: g++ makes more",
+                      stacklevel=5)
 
 
 class Part(NamedTuple):
@@ -241,18 +249,38 @@ def compiler() -> tuple[str, ...]:
 
 
 @functools.cache
-def machine() -> str:
-    """What the built code depends on beside its text: compiler, flags, and the instructions of this processor."""
+def version() -> str:
+    """What the compiler says that it is. Raises BuildError."""
     try:
-        version = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=True).stdout
+        return subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as problem:
         raise BuildError(f"the C++ compiler does not run: {problem}") from None
+
+
+def has_threads() -> bool:
+    """Whether loops run in several threads: those of gcc's OpenMP, which is torch's. That of clang would be a second one in the
+    process, and they slow each other."""
+    return "clang" not in version()
+
+
+def commands(source: str, out: str, flags: Sequence[str] = ()) -> list[list[str]]:
+    """What builds a library. Zig's linker is not told of C++: it would build a library of it first, which nothing needs."""
+    start = [*compiler(), *FLAGS, *flags, *(("-fopenmp", "-fno-thread-jumps") if has_threads() else ("-fopenmp-simd",))]
+    if "ziglang" not in start:
+        return [[*start, "-shared", source, "-o", out]]
+    linker = [*compiler()[:-1], "cc", "-shared", f"{out}.o", "-o", out]
+    return [[*start, "-fno-sanitize=all", "-c", source, "-o", f"{out}.o"], linker]
+
+
+@functools.cache
+def machine() -> str:
+    """What the built code depends on beside its text: compiler, flags, and the instructions of this processor."""
     processor = platform.machine()
     with_flags = Path("/proc/cpuinfo")
     if with_flags.exists():
         lines = with_flags.read_text(encoding="utf-8", errors="replace").splitlines()
         processor += next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return f"{version}\n{FLAGS}\n{processor}"
+    return f"{version()}\n{commands('', '')}\n{processor}"
 
 
 def build(text: str, flags: Sequence[str] = (), afresh: bool = False) -> Path:
@@ -280,10 +308,12 @@ def build(text: str, flags: Sequence[str] = (), afresh: bool = False) -> Path:
     source, fresh = Path(work, "kernels.cpp"), Path(work, "kernels.so")
     try:
         source.write_text(text, encoding="utf-8")
-        found = subprocess.run([*compiler(), *FLAGS, *flags, str(source), "-o", str(fresh)], capture_output=True, text=True)
-        if found.returncode:
-            reason = "no space left on the disk" if "No space left" in found.stderr else found.stderr.strip()[:500]
-            raise BuildError(f"the C++ compiler refused the kernels: {reason}")
+        for command in commands(str(source), str(fresh), flags):
+            found = subprocess.run(command, capture_output=True, text=True)
+            if found.returncode:
+                full = "No space left" in found.stderr
+                reason = "no space left on the disk" if full else found.stderr.strip()[:500] or f"exit {found.returncode}"
+                raise BuildError(f"the C++ compiler refused the kernels: {reason}")
         os.replace(fresh, done)
     finally:
         if done.parent != Path(work):

@@ -14,16 +14,19 @@ PRELUDE = r"""
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <type_traits>
 
+// Without `new`, so that nothing of a C++ library is linked.
 template <typename T> struct Memory {
-    std::unique_ptr<T[]> start;
-    explicit Memory(int64_t count) : start(new T[count]) {}
-    Memory(int64_t count, T value) : Memory(count) { std::fill_n(start.get(), count, value); }
-    T* data() const { return start.get(); }
+    T* start;
+    explicit Memory(int64_t count) : start(static_cast<T*>(std::malloc(count * sizeof(T)))) {}
+    Memory(int64_t count, T value) : Memory(count) { std::fill_n(start, count, value); }
+    Memory(const Memory&) = delete;
+    ~Memory() { std::free(start); }
+    T* data() const { return start; }
 };
 
 template <typename T> constexpr T infinity() { return std::numeric_limits<T>::infinity(); }
