@@ -20,6 +20,7 @@ EXAMPLES = """examples:
   archc explain model.arch --layer Block
   archc explain model.arch --layer Block --arg c=64 --size rows=8 t=128
   archc explain model.arch --layer Stem --arg channels=16 --size n=32 h=28 w=28 --json
+  archc explain std.norm --layer LayerNorm --arg c=512 --size rows=4096 --kernels
 
 Sizes that are not given stay symbols; `rows` is that of all leading dimensions together."""
 
@@ -36,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="the size of an axis of the inputs: --size n=32 t=49")
     parser.add_argument("--data", action="store_true", help="the inputs are data: no gradient is asked of them")
     parser.add_argument("--depth", type=int, metavar="N", help="only the first N levels of sub-layers")
+    parser.add_argument("--kernels", action="store_true", help="each kernel of the C++ target: bytes, arithmetic, what ends it")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -58,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
     sizes = {("..." if name == rows and "..." in axes else name): value for name, value in given.items() if name not in others}
     try:
         report = figures.analyse(package, key, sizes, method=options.method, mode=options.mode, data=options.data)
+        if options.kernels:
+            return _kernels(program, module, report, given, options, static)
         found = explain.explained(report, lambda more: _kept(program, module, report, {**given, **more}, options, static),
                                   _gradients(program, module, report, options, static))
     except Unfit as error:
@@ -71,6 +75,30 @@ def run(options: argparse.Namespace) -> int:
         from archc.cli import tables
 
         tables.show(found, options, sys.stdout.isatty())
+    return 0
+
+
+def _kernels(program: Program, module: Module, report: Any, given: Mapping[str, int], options: argparse.Namespace,
+             static: Mapping[str, object]) -> int:
+    """The kernels of the C++ target, at sizes that are all given."""
+    from archc import api, pipelines
+    from archc.analyze import kernels
+    from archc.analyze.machine import HERE
+    from archc.ir.lower import lower_graph
+    from archc.passes import base
+
+    if report.open:
+        raise UsageError(f"kernels are explained at given sizes: --size {' '.join(f'{name}=...' for name in report.open)}")
+    graph = lower_graph(api.unit(program, module.name, static), options.method, options.mode)
+    values = _values(report, given)
+    rows = kernels.kernels(base.run(graph, pipelines.CPP, verify=False), {**values, "...": values.get(report.sizes.rows, 1)})
+    if options.json:
+        print(json.dumps({"file": options.file, "layer": module.name, "method": options.method, "mode": options.mode,
+                          "machine": vars(HERE), "sizes": values, "kernels": [vars(row) for row in rows]}, indent=2))
+    else:
+        from archc.cli import kernel_table
+
+        kernel_table.show(rows, f"{module.name} of {options.file}, {options.method}, {options.mode}", HERE)
     return 0
 
 
@@ -110,11 +138,7 @@ def _kept(program: Program, module: Module, report: Any, given: Mapping[str, Any
     """What torch keeps of a call at these sizes; on the CPU where the layer looks at values and the call is small."""
     from archc.analyze import saved
 
-    values = {**{report.sizes.rows if n == "..." else n: v for n, v in report.given.items()}, **given}
-    for name, (whole, part) in report.sizes.quotients.items():
-        values[name] = whole.evaluate(values) // part.evaluate(values)
-    for name, size in report.symbols.items():
-        values.setdefault(name, size.evaluate(values))
+    values = _values(report, given)
     shapes = {name: tuple(size.evaluate(values) for size in shape) for name, shape in report.inputs.items()}
     method = next(m for m in module.methods if m.name == options.method)
     dtypes = {port.name: port.type.dtype for port in method.train.inputs}
@@ -135,6 +159,16 @@ def _kept(program: Program, module: Module, report: Any, given: Mapping[str, Any
         if report.open or (work.read + work.written).evaluate({}) > LARGEST:
             raise
         return ask("cpu")
+
+
+def _values(report: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A number for every size."""
+    values = {**{report.sizes.rows if n == "..." else n: v for n, v in report.given.items()}, **given}
+    for name, (whole, part) in report.sizes.quotients.items():
+        values[name] = whole.evaluate(values) // part.evaluate(values)
+    for name, size in report.symbols.items():
+        values.setdefault(name, size.evaluate(values))
+    return values
 
 
 LARGEST = 1 << 28

@@ -30,6 +30,7 @@ from archc.passes.group_loops import loops, starts
 from archc.passes.hoist import HOIST
 from archc.passes.outer_sums import OUTER_SUMS
 from archc.passes.simplify import SIMPLIFY
+from archc.passes.stops import refusal
 
 LEAVES = frozenset({"const", "size", "iota"})
 INNER = frozenset({"var", "std", "logsumexp", "softmax", "log_softmax"})
@@ -195,17 +196,7 @@ def _fusable(graph: Graph, reading: Mapping[Node, Sequence[Node]]) -> frozenset[
 
 def _computable(graph: Graph) -> frozenset[Node]:
     """Operations that a kernel may compute."""
-    found: set[Node] = set()
-    for current in topological(graph.roots):
-        known = current.op == "expand" or current.op in OVER_AXES or (current.op in OPS and OPS[current.op].form == "elementwise")
-        if not known:
-            continue
-        if not current.axes and all(not arg.axes for arg in current.args):
-            continue
-        window = any(arg.op == "read" for arg in current.args) and current.op in OPS and OPS[current.op].form == "reduce"
-        if all(value.type.dtype != "complex" for value in (current, *current.args)) and not window:
-            found.add(current)
-    return frozenset(found)
+    return frozenset(n for n in topological(graph.roots) if refusal(n, OVER_AXES) is None)
 
 
 def _products(graph: Graph, reading: Mapping[Node, Sequence[Node]], several: bool = False) -> Iterator[Node]:
