@@ -108,6 +108,15 @@ class Report:
     inputs: Mapping[str, tuple[Size, ...]]
     loops: tuple[str, ...]  # open sizes that loops go over
 
+    def values(self, given: Mapping[str, int]) -> dict[str, int]:
+        """A number for every size, with numbers for the open ones."""
+        found = {**{self.sizes.rows if name == "..." else name: value for name, value in self.given.items()}, **given}
+        for name, (whole, part) in self.sizes.quotients.items():
+            found[name] = whole.evaluate(found) // part.evaluate(found)
+        for name, size in self.symbols.items():
+            found.setdefault(name, size.evaluate(found))
+        return found
+
 
 def analyse(package: Package, key: str, given: Mapping[str, int], *, method: str = "forward", mode: str = "train",
             data: bool = False) -> Report:

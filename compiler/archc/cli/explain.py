@@ -20,7 +20,7 @@ EXAMPLES = """examples:
   archc explain model.arch --layer Block
   archc explain model.arch --layer Block --arg c=64 --size rows=8 t=128
   archc explain model.arch --layer Stem --arg channels=16 --size n=32 h=28 w=28 --json
-  archc explain std.norm --layer LayerNorm --arg c=512 --size rows=4096 --kernels
+  archc explain model.arch --layer Block --arg c=64 --size rows=8 t=128 --kernels
 
 Sizes that are not given stay symbols; `rows` is that of all leading dimensions together."""
 
@@ -61,7 +61,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         report = figures.analyse(package, key, sizes, method=options.method, mode=options.mode, data=options.data)
         if options.kernels:
-            return _kernels(program, module, report, given, options, static)
+            from archc.cli import kernel_table
+
+            return kernel_table.run(program, module.name, report, given, options, static)
         found = explain.explained(report, lambda more: _kept(program, module, report, {**given, **more}, options, static),
                                   _gradients(program, module, report, options, static))
     except Unfit as error:
@@ -75,30 +77,6 @@ def run(options: argparse.Namespace) -> int:
         from archc.cli import tables
 
         tables.show(found, options, sys.stdout.isatty())
-    return 0
-
-
-def _kernels(program: Program, module: Module, report: Any, given: Mapping[str, int], options: argparse.Namespace,
-             static: Mapping[str, object]) -> int:
-    """The kernels of the C++ target, at sizes that are all given."""
-    from archc import api, pipelines
-    from archc.analyze import kernels
-    from archc.analyze.machine import HERE
-    from archc.ir.lower import lower_graph
-    from archc.passes import base
-
-    if report.open:
-        raise UsageError(f"kernels are explained at given sizes: --size {' '.join(f'{name}=...' for name in report.open)}")
-    graph = lower_graph(api.unit(program, module.name, static), options.method, options.mode)
-    values = _values(report, given)
-    rows = kernels.kernels(base.run(graph, pipelines.CPP, verify=False), {**values, "...": values.get(report.sizes.rows, 1)})
-    if options.json:
-        print(json.dumps({"file": options.file, "layer": module.name, "method": options.method, "mode": options.mode,
-                          "machine": vars(HERE), "sizes": values, "kernels": [vars(row) for row in rows]}, indent=2))
-    else:
-        from archc.cli import kernel_table
-
-        kernel_table.show(rows, f"{module.name} of {options.file}, {options.method}, {options.mode}", HERE)
     return 0
 
 
@@ -138,7 +116,7 @@ def _kept(program: Program, module: Module, report: Any, given: Mapping[str, Any
     """What torch keeps of a call at these sizes; on the CPU where the layer looks at values and the call is small."""
     from archc.analyze import saved
 
-    values = _values(report, given)
+    values = report.values(given)
     shapes = {name: tuple(size.evaluate(values) for size in shape) for name, shape in report.inputs.items()}
     method = next(m for m in module.methods if m.name == options.method)
     dtypes = {port.name: port.type.dtype for port in method.train.inputs}
@@ -159,16 +137,6 @@ def _kept(program: Program, module: Module, report: Any, given: Mapping[str, Any
         if report.open or (work.read + work.written).evaluate({}) > LARGEST:
             raise
         return ask("cpu")
-
-
-def _values(report: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A number for every size."""
-    values = {**{report.sizes.rows if n == "..." else n: v for n, v in report.given.items()}, **given}
-    for name, (whole, part) in report.sizes.quotients.items():
-        values[name] = whole.evaluate(values) // part.evaluate(values)
-    for name, size in report.symbols.items():
-        values.setdefault(name, size.evaluate(values))
-    return values
 
 
 LARGEST = 1 << 28

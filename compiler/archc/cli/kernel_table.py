@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from archc.analyze.kernels import Row
-from archc.analyze.machine import Machine
+from archc.analyze.figures import Report
+from archc.analyze.kernels import Row, kernels
+from archc.analyze.machine import HERE, Machine
+from archc.api import unit
+from archc.cli.main import UsageError
 from archc.cli.tables import bytes_text, count_text
+from archc.ir.lower import lower_graph
+from archc.passes.base import run as run_passes
+from archc.pipelines import CPP
+
+if TYPE_CHECKING:
+    from archc.checker.program import Program
+
+
+def run(program: Program, layer: str, report: Report, given: Mapping[str, int], options: argparse.Namespace,
+        static: Mapping[str, object]) -> int:
+    """The kernels of the C++ target, at sizes that are all given."""
+    if report.open:
+        raise UsageError(f"kernels are explained at given sizes: --size {' '.join(f'{name}=...' for name in report.open)}")
+    graph = lower_graph(unit(program, layer, static), options.method, options.mode)
+    values = report.values(given)
+    rows = kernels(run_passes(graph, CPP, verify=False), {**values, "...": values.get(report.sizes.rows, 1)})
+    if options.json:
+        print(json.dumps({"file": options.file, "layer": layer, "method": options.method, "mode": options.mode,
+                          "machine": vars(HERE), "sizes": values, "kernels": [vars(row) for row in rows]}, indent=2))
+    else:
+        show(rows, f"{layer} of {options.file}, {options.method}, {options.mode}", HERE)
+    return 0
 
 
 def show(rows: Sequence[Row], title: str, machine: Machine) -> None:
