@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from errno import EEXIST
 from pathlib import Path
 
 from archc.diagnostics import codes
@@ -39,22 +40,32 @@ def write(out: Path, files: Mapping[str, str]) -> list[Path]:
     return [out / name for name in files]
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Give a file another text; its permissions stay, and a link goes on pointing to it.
+def replace_text(path: Path, text: str, *, new: bool = False) -> None:
+    """Give a file this text; permissions of one that was there stay, and a link goes on pointing to it. `new`: none may be there.
 
-    Raises OSError, and leaves the file as it was.
+    Raises OSError, FileExistsError among them, and leaves what was there as it was.
     """
-    path = Path(os.path.realpath(path))
-    handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+    target = Path(os.path.realpath(path))
+    if not new and target.exists() and not target.is_file():
+        with path.open("w", encoding="utf-8", newline="\n") as stream:  # a pipe or a terminal: nothing can be put in its place
+            stream.write(text)
+        return
+    fresh: str | None = None
     try:
+        handle, fresh = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent)
         with open(handle, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(fresh, path.stat().st_mode & 0o7777)
-        os.replace(fresh, path)
-    except BaseException:
-        os.unlink(fresh)
+        os.chmod(fresh, target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_umask())
+        if new and os.path.lexists(path):
+            raise FileExistsError(EEXIST, os.strerror(EEXIST))
+        os.replace(fresh, target)
+    except BaseException as error:
+        if fresh is not None and os.path.exists(fresh):
+            os.unlink(fresh)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from None  # by the name that was asked for
         raise
 
 

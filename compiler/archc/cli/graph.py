@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from archc.cli.main import UsageError
 from archc.cli.values import add_static, layer_of, pairs
+from archc.store import replace_text
 
 EXAMPLES = """examples:
   archc graph norm.arch --layer Norm -o norm.svg
@@ -33,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
     from archc.analyze.draw.svg import svg
 
     program = api.open_program(options.file)
+    if os.path.exists(options.out) and any(os.path.exists(p) and os.path.samefile(p, options.out) for p in program.sources):
+        raise UsageError(f"-o {options.out} is what the picture is drawn from; give it a file of its own")
     package = api.package(program, [layer_of(program, options)], pairs(options.static, "--set"))
     module = package.modules[package.roots[0]]
     methods = [method.name for method in module.methods]
@@ -44,6 +48,6 @@ def run(options: argparse.Namespace) -> int:
     if options.out == "-":
         sys.stdout.write(text)
     else:
-        Path(options.out).write_text(text, encoding="utf-8", newline="\n")
+        replace_text(Path(options.out), text)
         print(options.out)
     return 0

@@ -52,11 +52,12 @@ def script() -> NoReturn:
 def main(arguments: Sequence[str]) -> int:
     """Runs a command line; gives the exit status. Nothing escapes as a traceback."""
     try:
-        status = _run(arguments)
+        try:
+            status = _run(arguments)
+        except SystemExit as error:  # argparse: --help, or its own complaint
+            status = error.code if isinstance(error.code, int) else WRONG_USAGE
         sys.stdout.flush()
         return status
-    except SystemExit as error:  # argparse: --help, or its own complaint
-        return error.code if isinstance(error.code, int) else WRONG_USAGE
     except UsageError as error:
         return _complain(str(error), WRONG_USAGE)
     except InputError as error:

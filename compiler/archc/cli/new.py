@@ -9,6 +9,7 @@ from pathlib import Path
 from archc.api import open_text
 from archc.cli.main import InputError, UsageError
 from archc.resources import STARTERS, folder
+from archc.store import replace_text
 
 EXAMPLES = """examples:
   archc new TinyBlock
@@ -31,8 +32,7 @@ def run(options: argparse.Namespace) -> int:
     text = starter(options.kind, name)
     open_text(text, str(path))  # a name may clash with one of the library
     try:
-        with path.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        replace_text(path, text, new=True)
     except FileExistsError:
         raise InputError(f"'{path}' is there already, and is left as it is") from None
     then = f"archc compile {path} -o {path.with_suffix('')}" if options.kind not in FUNCTIONS else f"archc check {path}"
