@@ -58,7 +58,8 @@ def test_a_picture_never_replaces_its_source(folder: Path, capsys: pytest.Captur
 
 def test_places_that_cannot_be_written_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "sub").mkdir()
-    for out, why in (("missing/a.svg", "No such file or directory"), ("a.arch/b.svg", "Not a directory"), ("sub", "Is a directory")):
+    wrong = {"missing/a.svg": "No such file or directory", "a.arch/b.svg": "Not a directory", "sub": "Is a directory"}
+    for out, why in wrong.items():
         assert cli.main(["graph", "a.arch", "-o", out]) == 1
         assert capsys.readouterr().err == f"archc: {why} '{out}'\n"
     assert sorted(path.name for path in folder.iterdir()) == ["a.arch", "old.svg", "sub", "wide.arch"]
