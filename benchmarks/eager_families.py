@@ -15,11 +15,11 @@ class RBFKAN(nn.Module):
         super().__init__()
         self.norm, self.base, self.coef = nn.Module(), Linear(i, o), empty(o, i, count)
         self.norm.gamma, self.norm.beta = empty(i), empty(i)
-        self.register_buffer("places", torch.linspace(-2, 2, count), persistent=False)
+        self.register_buffer("places", torch.arange(float(count)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         z = F.layer_norm(x, x.shape[-1:], self.norm.gamma, self.norm.beta)
-        bumps = torch.exp(-(((z[..., None] - self.places) * (7 / 4)).square()))
+        bumps = torch.exp(-((z[..., None] + 2) * ((len(self.places) - 1) / 4) - self.places).square())
         return F.linear(bumps.flatten(-2), self.coef.flatten(1)) + self.base(F.silu(x))
 
 

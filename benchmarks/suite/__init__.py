@@ -7,6 +7,6 @@ from archc.bench.case import Case
 
 
 def cases() -> list[Case]:
-    from suite import norms
+    from suite import attention, grids, kans, models, norms, recurrences
 
-    return [*norms.cases()]
+    return [case for module in (norms, kans, attention, recurrences, grids, models) for case in module.cases()]

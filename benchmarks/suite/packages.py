@@ -6,9 +6,10 @@ import importlib
 import importlib.util
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def with_weights(peer: nn.Module, weights: Mapping[str, object]) -> nn.Module:
@@ -35,3 +36,34 @@ def timm_evonorm(kind: str, groups: int = 8) -> object:
         return with_weights(made, {name: state[mine] for name, mine in names.items() if mine in state})
 
     return make
+
+
+def efficient_kan(ours: nn.Module) -> nn.Module:
+    """Blealtan's efficient-kan, in the copy that the package kan-gpt carries, without its scale beside the coefficients."""
+    layer = importlib.import_module("kan_gpt.efficient_kan.model").KANLinear
+    o, i, count = ours.coef.shape
+    made = layer(i, o, grid_size=count - 3, spline_order=3, enable_standalone_scale_spline=False)
+    return with_weights(made, {"base_weight": ours.base.data, "spline_weight": ours.coef.data})
+
+
+def inkan(ours: nn.Module) -> nn.Module:
+    """inkan's layer, which evaluates the four functions that are not 0; torch.compile takes it whole."""
+    layer = importlib.import_module("inkan").KANLayer
+    o, i, count = ours.coef.shape
+    made = layer(i, o, grid_size=count - 3, compile_basis=False)
+    return with_weights(made, {"weight": torch.cat([ours.coef.data.flatten(1), ours.base.data], 1)})
+
+
+def delta_rule(ours: nn.Module) -> nn.Module:
+    """flash-linear-attention's plain recurrence, which scales the queries."""
+    return _Scaled(importlib.import_module("fla.ops.delta_rule.naive").delta_rule_recurrence)
+
+
+class _Scaled(nn.Module):
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor) -> Tensor:
+        y = self.function(*(t[:, None] for t in (q * q.shape[-1] ** 0.5, k, v, beta)))
+        return (y[0] if isinstance(y, tuple) else y)[:, 0]
