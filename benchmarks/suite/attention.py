@@ -66,7 +66,7 @@ class SDPA(Attention):
     def __init__(self, ours: Attention, h: int, t: int) -> None:
         super().__init__(ours.kind, h, t)
         self.load_state_dict(ours.state_dict())
-        away = distance(t, torch.device("cpu"))
+        away = distance(t, torch.get_default_device())
         mask = self.seen(away)
         if self.kind == "alibi":
             mask = torch.zeros(h, t, t).masked_fill(~mask, -math.inf) - slopes(h, torch.ones(()))[:, None, None] * away
@@ -97,7 +97,7 @@ class Flex(nn.Module):
         def seen(b: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
             return (q >= k) & (q - k < WIDTH) if kind == "window" else q >= k
 
-        self.block = create_block_mask(seen, None, None, t, t, device="cpu")
+        self.block = create_block_mask(seen, None, None, t, t, device=str(torch.get_default_device()))
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         from torch.nn.attention.flex_attention import flex_attention
@@ -111,8 +111,10 @@ class Flex(nn.Module):
                 return score + self.table[head, i - j + (self.table.shape[1] // 2)]
             return score
 
+        if not q.is_cuda:
+            q, k, v = q.detach(), k.detach(), v.detach()
         plain = self.kind in ("causal", "window")
-        return flex_attention(q.detach(), k.detach(), v.detach(), score_mod=None if plain else bent, block_mask=self.block)
+        return flex_attention(q, k, v, score_mod=None if plain else bent, block_mask=self.block)
 
 
 KINDS = {"causal": "Causal", "alibi": "Alibi", "window": "Window", "soft-cap": "SoftCap", "relative": "Relative",
@@ -131,7 +133,7 @@ def case(kind: str, size: str, shape: tuple[int, ...]) -> Case:
     if kind in ("causal", "alibi", "window", "relative"):
         peers["SDPA"] = Peer(lambda ours: SDPA(ours, h, t))
     if kind != "sigmoid":
-        peers["FlexAttention"] = Peer(lambda ours: Flex(ours, h, t), training=False, compiled=True)
+        peers["FlexAttention"] = Peer(lambda ours: Flex(ours, h, t), backward=("cuda",), compiled=True)
     eager: Callable[..., nn.Module] = lambda **_: Attention(kind, h, t)  # noqa: E731
     return Case(NAMES[kind], "attention", size, FILE, KINDS[kind], draw.normal(shape, shape, shape),
                 {"h": h, "t": t} if kind == "relative" else {}, eager=eager, peers=peers, bound="products",

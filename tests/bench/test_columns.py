@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -47,20 +46,16 @@ def normal(generator: torch.Generator) -> list[Tensor]:
 
 
 CASE = Case("RMSNorm", "norm", "tiny", "std.norm", "RMSNorm", normal, {"c": 32}, eager=RMSNorm,
-            peers={"wrong": Peer(Wrong), "still": Peer(Wrong, training=False), "absent": Peer(missing)})
+            peers={"wrong": Peer(Wrong), "still": Peer(Wrong, backward=()), "absent": Peer(missing)})
 
 
 def test_what_differs_is_not_timed() -> None:
-    found = row.measured(CASE, found_with(CASE, {"device": "cpu", "seconds": 0.01, "left_out": {"inductor": "not today"}}))
+    found = row.measured(CASE, {"device": "cpu", "seconds": 0.01, "left_out": {"inductor": "not today"}})
     assert found["left_out"]["wrong"].startswith("differs: gradient of input 0 by ")
     assert found["left_out"]["absent"] == "nothing is not installed" and found["left_out"]["inductor"] == "not today"
     assert set(found["forward"]["ms"]) == {"eager", "still", "archc torch", "archc cpp", "limit"} - set(found["left_out"])
     assert "still" not in found["step"]["ms"] and "wrong" not in found["forward"]["ms"]
     assert found["limit"] == "copy" and found["step"]["times"][found["ours"]] == [1.0, 1.0, 1.0]
-
-
-def found_with(case: Case, asked: dict[str, Any]) -> dict[str, Any]:
-    return {"case": case, **asked}
 
 
 def test_a_row_without_any_of_ours_has_no_figures() -> None:

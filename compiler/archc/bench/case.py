@@ -13,11 +13,12 @@ LIMIT = "limit"
 
 @dataclass(frozen=True)
 class Peer:
-    """Someone else's way: `make` gives it an nn.Module with the weights of the hand-written one. It may raise ImportError.
-    `training`: whether it has a backward. `compiled`: it is timed inside torch.compile, which is how it is meant to be used."""
+    """Someone else's way: `make` gives it, of the hand-written nn.Module with its weights; torch's default device is the row's.
+    It may raise ImportError. `backward`: the devices on which it can train. `compiled`: it is timed inside torch.compile, which
+    is how it is meant to be used."""
 
     make: Callable[[Any], Any]
-    training: bool = True
+    backward: tuple[str, ...] = ("cpu", "cuda")
     compiled: bool = False
 
 

@@ -198,10 +198,12 @@ def fill(row: Row, skip: Mapping[str, str], only: str | None = None) -> None:
     makers[INDUCTOR] = lambda arguments: plain(case, arguments), {"compiled": True}
     for name, peer in case.peers.items():
         def theirs(arguments: Mapping[str, Any], peer: Peer = peer) -> nn.Module:
-            made: nn.Module = peer.make(with_state(plain(case, arguments), row.state, torch.float32, "cpu"))
+            other = with_state(plain(case, arguments), row.state, torch.float32, row.device)
+            with torch.device(row.device):
+                made: nn.Module = peer.make(other)
             return made
 
-        makers[name] = theirs, {"compiled": peer.compiled, "training": peer.training, "own_params": False}
+        makers[name] = theirs, {"compiled": peer.compiled, "training": row.device in peer.backward, "own_params": False}
     for backend in backends(row.device):
         makers[f"archc {backend}"] = lambda arguments, backend=backend: ours(case, backend, arguments), {}  # type: ignore[misc]
     for name, (make, options) in makers.items():
