@@ -5,7 +5,7 @@ PIP ?=
 PYTEST ?=
 INSTALL = .venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP)
 
-.PHONY: demo test lint bless size clean
+.PHONY: demo test lint bless figures size clean
 
 demo: .venv/data.installed  ## install archc, train a KAN written in .arch on the digits, print its test accuracy
 	.venv/bin/archc train examples/kan_digits/kan_digits.arch --layer KANDigits --data digits --epochs 40 --lr 0.01 --weight-decay 0.1
@@ -19,6 +19,10 @@ lint: .venv/dev.installed  ## style and types
 
 bless: .venv/peers.installed  ## rewrite the expected texts of the tests; read the diff before you commit it
 	.venv/bin/python -m pytest -q --bless $(PYTEST)
+
+figures: .venv/bench.installed  ## measure the suite on a quiet machine, and put the figures into the documents
+	.venv/bin/archc bench --suite --quick --out benchmarks/results/suite.json --chart docs/img/suite.svg
+	.venv/bin/python benchmarks/pages.py
 
 size:  ## lines by folder against the budgets
 	$(PYTHON) benchmarks/size.py

@@ -13,10 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 import archc
+from archc.bench import machine, measure
 
 
 @dataclass(frozen=True)
@@ -126,32 +125,6 @@ def agree(ours: nn.Module, other: nn.Module, x: Tensor, name: str) -> Tensor:
     return dy
 
 
-def measure(columns: Mapping[str, Callable[[], None]], seconds: float) -> dict[str, list[float]]:
-    """Seconds of a call of each, one sample a round; a sample is enough calls to last about 2 ms."""
-    calls: dict[str, int] = {}
-    for name, run in columns.items():
-        for _ in range(3):
-            run()
-        start = time.perf_counter()
-        run()
-        calls[name] = max(1, round(2e-3 / (time.perf_counter() - start)))
-    samples: dict[str, list[float]] = {name: [] for name in columns}
-    names = list(columns)
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(samples[names[0]]) < 9:
-        names.append(names.pop(0))
-        for name in names:
-            start = time.perf_counter()
-            for _ in range(calls[name]):
-                columns[name]()
-            samples[name].append((time.perf_counter() - start) / calls[name])
-    return samples
-
-
-def ratio(mine: list[float], theirs: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
-
-
 def run(entry: Row, seconds: float) -> dict[str, object]:
     file, _, name = entry.layer.partition(".")
     torch.manual_seed(0)
@@ -162,26 +135,12 @@ def run(entry: Row, seconds: float) -> dict[str, object]:
         modules["fused"] = entry.fused()
     for other in list(modules.values())[1:]:
         dy = agree(ours, other, x, entry.name)
-    samples = measure({key: lambda m=module: step(m, x, dy) for key, module in modules.items()}, seconds)
+    samples = measure.measure({key: lambda m=module: step(m, x, dy) for key, module in modules.items()}, seconds)
     return {"layer": entry.name, "shape": list(entry.shape),
             "ms": {key: statistics.median(found) * 1e3 for key, found in samples.items()},
             "rounds": len(samples["archc"]),
-            "ratio": ratio(samples["archc"], samples["plain"]),
-            "ratio_fused": ratio(samples["archc"], samples["fused"]) if "fused" in samples else None}
-
-
-def machine() -> dict[str, object]:
-    model = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
-                 platform.processor())
-    return {"cpu": model, "cores": os.cpu_count(), "threads": torch.get_num_threads(), "system": platform.platform(),
-            "python": platform.python_version(), "torch": torch.__version__, "archc": archc.__version__}
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text().splitlines()
-    except OSError:
-        return []
+            "ratio": measure.times(samples["archc"], samples["plain"])[1],
+            "ratio_fused": measure.times(samples["archc"], samples["fused"])[1] if "fused" in samples else None}
 
 
 def main() -> int:
@@ -206,7 +165,7 @@ def main() -> int:
             print(line + ("   over the bar" if result["ratio"] > settings.bar else ""), flush=True)
     if settings.out:
         settings.out.parent.mkdir(parents=True, exist_ok=True)
-        settings.out.write_text(json.dumps({"machine": machine(), "rows": found}, indent=1) + "\n")
+        settings.out.write_text(json.dumps({"machine": machine.described(), "rows": found}, indent=1) + "\n")
     slow = [result["layer"] for result in found if result["ratio"] > settings.bar]
     print(f"{len(found) - len(slow)} of {len(found)} within {settings.bar} times the plain eager layer")
     return 1 if slow else 0

@@ -1,4 +1,4 @@
-"""Puts what `archc bench --suite` measured into the documents: tables and means between markers, in docs/performance.md and README.
+"""Puts what `archc bench --suite` measured into docs/performance.md and README.md: tables and means, between markers.
 
     archc bench --suite --quick --out benchmarks/results/suite.json --chart docs/img/suite.svg
     python benchmarks/pages.py [FILE.json]
@@ -15,12 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "compiler"))
-
 from archc.bench.case import LIMIT
+from archc.bench.run import means as by_column
 from archc.bench.table import FIRST, LAST, PARTS, columns, number
 
+ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "suite.json"
 TITLES = {"forward": "inference", "step": "training step"}
 
@@ -88,10 +87,10 @@ def costs(found: Mapping[str, Any]) -> str:
         return "-" if value is None else f"{value:.2f}"
 
     rows = [row for row in found["rows"] if row.get("ours")]
-    return table(["layer", "MB, archc", *(f"MB, {name}" for name in held), "first step, s", "again, s", "inductor, s", "again, s"],
-                 [[name_of(row), memory(row, row["ours"]), *(memory(row, name) for name in held),
-                   *(seconds(row, kind, name) for name in (row["ours"], "inductor") for kind in ("cold_s", "warm_s"))]
-                  for row in rows])
+    head = ["layer", "MB, archc", *(f"MB, {name}" for name in held), "first step, s", "again, s", "inductor, s", "again, s"]
+    return table(head, [[name_of(row), memory(row, row["ours"]), *(memory(row, name) for name in held),
+                         *(seconds(row, kind, name) for name in (row["ours"], "inductor") for kind in ("cold_s", "warm_s"))]
+                        for row in rows])
 
 
 def means(found: Mapping[str, Any]) -> str:
@@ -99,14 +98,13 @@ def means(found: Mapping[str, Any]) -> str:
     for name in ("inductor", "eager", "archc torch"):
         both = [found["means"][part].get(name) for part in PARTS]
         if all(both):
-            lines.append([name, *(text for mean in both for text in (f"{mean['mean']:.2f}", f"{mean['least']:.2f}", str(mean["rows"])))])
+            lines.append([name, *(f"{mean[key]:.{digits}f}" for mean in both
+                                  for key, digits in (("mean", 2), ("least", 2), ("rows", 0)))])
     return table(["beside", "inference: times as fast", "least", "rows", "step: times as fast", "least", "rows"], lines)
 
 
 def families(found: Mapping[str, Any]) -> str:
     """Geometric means by family."""
-    from archc.bench.run import means as by_column
-
     lines = []
     for family in dict.fromkeys(row["family"] for row in found["rows"]):
         part = by_column([row for row in found["rows"] if row["family"] == family])
@@ -124,8 +122,8 @@ def left_out(found: Mapping[str, Any]) -> str:
 def machine(found: Mapping[str, Any]) -> str:
     it = found["machine"]
     load = it["load"][0]
-    return (f"{it['cpu']}, {it['instructions']}, {it['threads']} threads, Python {it['python']}, torch {it['torch']}, {it['date']} "
-            f"UTC, load {load:.1f} before the run and {found['load_after'][0]:.1f} after it")
+    return (f"{it['cpu']}, {it['instructions']}, {it['threads']} threads, Python {it['python']}, torch {it['torch']}, "
+            f"{it['date']} UTC, load {load:.1f} before the run and {found['load_after'][0]:.1f} after it")
 
 
 def page(found: Mapping[str, Any]) -> str:
@@ -142,8 +140,8 @@ def readme(found: Mapping[str, Any]) -> str:
 
     rows = found["means"]["step"]["inductor"]["rows"]
     return (f"On {found['machine']['threads']} cores, over {rows} layers and models of the suite, in geometric mean: "
-            f"{said('forward', 'inductor')} times as fast as `torch.compile` in inference and {said('step', 'inductor')} times in "
-            f"training steps; {said('forward', 'eager')} and {said('step', 'eager')} times as fast as eager PyTorch. "
+            f"{said('forward', 'inductor')} times as fast as `torch.compile` in inference and {said('step', 'inductor')} times "
+            f"in training steps; {said('forward', 'eager')} and {said('step', 'eager')} times as fast as eager PyTorch. "
             "[docs/performance.md](docs/performance.md) has each row, what it was measured on, and what limits it.\n")
 
 

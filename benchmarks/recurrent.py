@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch
 import torch.nn.functional as F
-from eager_parity import machine, measure, ratio
 from torch import Tensor, nn
 
 import archc
+from archc.bench import machine, measure
 
 Fn = Callable[..., Tensor]
 N, T, INPUT, H, K, V, C, S = 8, 64, 64, 128, 32, 32, 64, 16
@@ -210,11 +210,11 @@ def timed(name: str, columns: dict[str, Fn], inputs: list[Tensor], seconds: floa
             calls = {key: lambda f=f: forward(f) for key, f in columns.items()}
         else:
             calls = {key: lambda f=f, w=PEERS[name] if key == "torch" else inputs: train(f, w) for key, f in columns.items()}
-        samples = measure(calls, seconds)
+        samples = measure.measure(calls, seconds)
         found.append({"name": name, "kind": kind, "rounds": len(samples["archc"]),
                       "ms": {key: statistics.median(times) * 1e3 for key, times in samples.items()},
-                      "ratio": ratio(samples["archc"], samples["hand"]),
-                      "ratio_torch": ratio(samples["archc"], samples["torch"]) if "torch" in samples else None})
+                      "ratio": measure.times(samples["archc"], samples["hand"])[1],
+                      "ratio_torch": measure.times(samples["archc"], samples["torch"])[1] if "torch" in samples else None})
     return found
 
 
@@ -240,7 +240,7 @@ def main() -> int:
             print(line + ("   over the bar" if float(str(result["ratio"])) > settings.bar else ""), flush=True)
     if settings.out:
         settings.out.parent.mkdir(parents=True, exist_ok=True)
-        settings.out.write_text(json.dumps({"machine": machine(), "rows": found}, indent=1) + "\n")
+        settings.out.write_text(json.dumps({"machine": machine.described(), "rows": found}, indent=1) + "\n")
     slow = [result for result in found if float(str(result["ratio"])) > settings.bar]
     print(f"{len(found) - len(slow)} of {len(found)} within {settings.bar} times the loop by hand")
     return 1 if slow else 0

@@ -61,7 +61,7 @@ class Attention(nn.Module):
 
 
 class SDPA(Attention):
-    """By torch's fused function: masks and biases are tensors of all queries and keys, made beforehand where nothing is learned."""
+    """By torch's fused function: masks and biases are tensors of all queries and keys, made beforehand if nothing is learned."""
 
     def __init__(self, ours: Attention, h: int, t: int) -> None:
         super().__init__(ours.kind, h, t)
