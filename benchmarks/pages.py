@@ -138,6 +138,8 @@ def readme(found: Mapping[str, Any]) -> str:
     def said(part: str, name: str) -> str:
         return f"{found['means'][part][name]['mean']:.1f}"
 
+    if not all(name in found["means"][part] for part in PARTS for name in ("inductor", "eager")):
+        raise SystemExit("the results have no mean beside Inductor and eager")
     rows = found["means"]["step"]["inductor"]["rows"]
     return (f"On {found['machine']['threads']} cores, over {rows} layers and models of the suite, in geometric mean: "
             f"{said('forward', 'inductor')} times as fast as `torch.compile` in inference and {said('step', 'inductor')} times "

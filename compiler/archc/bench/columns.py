@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from archc import api
 from archc.bench import steps
 from archc.bench.case import Case, Peer
+from archc.codegen.package import TARGETS
 
 OURS = ("archc triton", "archc cpp", "archc torch")
 """Ours is the first of these that there is."""
@@ -183,10 +183,8 @@ def add(row: Row, name: str, make: Callable[[Mapping[str, Any]], nn.Module], *, 
 
 def backends(device: str) -> list[str]:
     """Our targets that can be measured here, slowest first."""
-    found = ["torch", "cpp"] if device == "cpu" else ["torch"]
-    if device != "cpu" and importlib.util.find_spec("archc.codegen.triton") is not None:
-        found.append("triton")
-    return found
+    fused = "cpp" if device == "cpu" else "triton"
+    return ["torch", *([fused] if fused in TARGETS else [])]
 
 
 def fill(row: Row, skip: Mapping[str, str], only: str | None = None) -> None:
