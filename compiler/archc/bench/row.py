@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     asked = json.load(sys.stdin)
+    memory.whole_blocks()
     import torch
 
     if not asked.get("column", "").startswith("archc"):
@@ -68,15 +69,15 @@ def _figures(row: Row, best: str, seconds: float) -> dict[str, Any]:
         kind, least_forward, least_step = steps.bounds(row.case, judge, row.inputs, row.dy)
     wait = _wait(row.device)
     found: dict[str, Any] = {"limit": kind}
+    with steps.mode(list(training.values()), True):
+        calls = {name: steps.train(row.case, module, row.inputs, row.dy) for name, module in training.items()}
+        found["peak_bytes"] = {name: _peak(row, training[name], call) for name, call in calls.items()}
+        memory.usual_blocks()
+        with_limit = {**calls, LIMIT: _no_grad(least_step)}
+        found["step"] = _part(measure.measure(with_limit, seconds, wait), best)
     with steps.mode(list(still.values()), False):
         calls = {name: steps.infer(module, row.inputs) for name, module in still.items()}
         found["forward"] = _part(measure.measure({**calls, LIMIT: least_forward}, seconds, wait), best)
-    with steps.mode(list(training.values()), True):
-        calls = {name: steps.train(row.case, module, row.inputs, row.dy) for name, module in training.items()}
-        with_limit = {**calls, LIMIT: _no_grad(least_step)}
-        found["step"] = _part(measure.measure(with_limit, seconds, wait), best)
-        del least_forward, least_step, with_limit
-        found["peak_bytes"] = {name: _peak(row, training[name], call) for name, call in calls.items()}
     return found
 
 
