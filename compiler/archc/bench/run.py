@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -58,11 +59,12 @@ def run(asked: Sequence[Asked], options: Options, say: Callable[[str], None] = l
         cold = _compiled(asked, options, child, say)
         for number, one in enumerate(asked, 1):
             say(f"{number} of {len(asked)}: {one.case.key}")
-            case, reason = one.case, cold[one.case.key][INDUCTOR]["left_out"]
-            found = child.run({"task": "row", "case": dict(one.spec), "seconds": options.seconds,
-                               "left_out": {INDUCTOR: reason} if reason else {}}, ROW_LIMIT)
+            case, first = one.case, cold[one.case.key]
+            left_out = {name: c["left_out"] for name, c in first.items() if c["left_out"] and not name.startswith("archc")}
+            task = {"task": "row", "case": dict(one.spec), "seconds": options.seconds, "left_out": left_out}
+            found = child.run(task, ROW_LIMIT)
             found = {"name": case.name, "family": case.family, "size": case.size, "layer": case.layer, **found,
-                     "cold_s": {name: c["seconds"] for name, c in cold[case.key].items() if not c["left_out"]}}
+                     "cold_s": {name: c["seconds"] for name, c in first.items() if not c["left_out"]}}
             rows.append(found)
             each(rows)
     return {"machine": before, "load_after": list(os.getloadavg()), "settings": vars(options), "rows": rows,
@@ -71,34 +73,39 @@ def run(asked: Sequence[Asked], options: Options, say: Callable[[str], None] = l
 
 def _compiled(asked: Sequence[Asked], options: Options, child: _Child,
               say: Callable[[str], None]) -> dict[str, dict[str, dict[str, Any]]]:
-    """By row and column: the seconds of a first compilation, or why it was left out."""
+    """By row and column, of what compiles: the seconds of a first compilation, or why it was left out."""
     from archc.bench.columns import backends
 
-    columns = [INDUCTOR, f"archc {backends(options.device)[-1]}"]
+    ours = f"archc {backends(options.device)[-1]}"
+    pairs = [(one, name) for one in asked
+             for name in (INDUCTOR, ours, *(name for name, peer in one.case.peers.items() if peer.compiled))]
     done = 0
 
     def one(case: Asked, column: str) -> dict[str, Any]:
         nonlocal done
-        limit = options.limit if column == INDUCTOR else ROW_LIMIT
+        limit = ROW_LIMIT if column == ours else options.limit
         found = child.run({"task": "compile", "case": dict(case.spec), "column": column}, limit)
         if found.get("timeout"):
             found = {"left_out": f"not compiled in {limit:g} s"}
         elif "failed" in found:
             found = {"left_out": found["failed"]}
         done += 1
-        say(f"compiled {done} of {len(asked) * len(columns)}")
+        say(f"compiled {done} of {len(pairs)}")
         return found
 
     with ThreadPoolExecutor(options.jobs) as pool:
-        futures = {(case.case.key, column): pool.submit(one, case, column) for case in asked for column in columns}
-        return {case.case.key: {column: futures[case.case.key, column].result() for column in columns} for case in asked}
+        results = list(pool.map(lambda pair: one(*pair), pairs))
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for (case, column), result in zip(pairs, results, strict=True):
+        found.setdefault(case.case.key, {})[column] = result
+    return found
 
 
 class _Child:
     """Other processes, with folders for what they build."""
 
     def __init__(self, folder: Path, options: Options) -> None:
-        self.folder, self.options, self.number = folder, options, 0
+        self.folder, self.options, self.numbers = folder, options, itertools.count()  # which threads share
         self.environment = {
             **os.environ, "ARCHC_CACHE": str(folder / "archc"), "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
             "TORCHINDUCTOR_COMPILE_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -107,8 +114,8 @@ class _Child:
 
     def run(self, asked: dict[str, Any], limit: float) -> dict[str, Any]:
         """What it made; or {"failed": a sentence}, with "timeout" where the limit was met."""
-        self.number += 1
-        out, log = (self.folder / f"{self.number}.{kind}" for kind in ("json", "log"))
+        number = next(self.numbers)
+        out, log = (self.folder / f"{number}.{kind}" for kind in ("json", "log"))
         asked |= {"out": str(out), "threads": self.options.threads, "device": self.options.device}
         with log.open("w") as errors:
             process = subprocess.Popen([sys.executable, "-m", "archc.bench.row"], stdin=subprocess.PIPE, stdout=errors,
