@@ -81,6 +81,10 @@ def weighted(make: Callable[[], nn.Module]) -> Peer:
     return Peer(made)
 
 
+def liger(name: str) -> Peer:
+    return Peer(lambda ours: packages.Liger(name, ours), devices=("cuda",))
+
+
 def cases() -> list[Case]:
     return [*(case for size in draw.SIZES for case in images(size, IMAGES[size])),
             *(case for size in draw.SIZES for case in tokens(size, TOKENS[size])),
@@ -116,8 +120,8 @@ def tokens(size: str, shape: tuple[int, ...]) -> list[Case]:
         case("LayerNorm+GELU", FILE, "LayerNormGELU", lambda c: Then(E.LayerNorm(c), F.gelu), draw.normal(shape),
              torch=weighted(lambda: Then(E.FusedLayerNorm(c), F.gelu))),
         case("RMSNorm", "std.norm", "RMSNorm", lambda c: E.RMSNorm(c), draw.normal(shape),
-             torch=weighted(lambda: E.FusedRMSNorm(c))),
-        case("SwiGLU", FILE, "SwiGLU", lambda c: SwiGLU(), draw.normal((*shape[:-1], 2 * c))),
+             torch=weighted(lambda: E.FusedRMSNorm(c)), liger=liger("rms_norm")),
+        case("SwiGLU", FILE, "SwiGLU", lambda c: SwiGLU(), draw.normal((*shape[:-1], 2 * c)), liger=liger("swiglu")),
         case("bias+dropout+add+LayerNorm", FILE, "DropAddNorm", lambda c, drop=0.1: DropAddNorm(c, drop),
              draw.normal(shape, shape), {"drop": 0.0}),
         case("chain of 10", FILE, "Chain", Chain, draw.normal(shape)),

@@ -67,3 +67,17 @@ class _Scaled(nn.Module):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor) -> Tensor:
         y = self.function(*(t[:, None] for t in (q * q.shape[-1] ** 0.5, k, v, beta)))
         return (y[0] if isinstance(y, tuple) else y)[:, 0]
+
+
+class Liger(nn.Module):
+    """One of Liger-Kernel's Triton functions, which run on a GPU alone: `rms_norm` of a norm with `gamma`, or `swiglu`."""
+
+    def __init__(self, name: str, ours: nn.Module) -> None:
+        super().__init__()
+        self.name, self.function = name, getattr(importlib.import_module("liger_kernel.transformers.functional"), f"liger_{name}")
+        self.gamma = nn.Parameter(ours.gamma.detach().clone()) if name == "rms_norm" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.name == "rms_norm":
+            return self.function(x, self.gamma, 1e-6, in_place=False)  # in place it would write over the cotangent
+        return self.function(*x.chunk(2, -1))

@@ -14,10 +14,11 @@ LIMIT = "limit"
 @dataclass(frozen=True)
 class Peer:
     """Someone else's way: `make` gives it, of the hand-written nn.Module with its weights; torch's default device is the row's.
-    It may raise ImportError. `backward`: the devices on which it can train. `compiled`: it is timed inside torch.compile, which
-    is how it is meant to be used."""
+    It may raise ImportError. `devices`: where it runs at all; `backward`: where it can train. `compiled`: it is timed inside
+    torch.compile, which is how it is meant to be used."""
 
     make: Callable[[Any], Any]
+    devices: tuple[str, ...] = ("cpu", "cuda")
     backward: tuple[str, ...] = ("cpu", "cuda")
     compiled: bool = False
 

@@ -195,6 +195,9 @@ def fill(row: Row, skip: Mapping[str, str], only: str | None = None) -> None:
         makers["eager"] = lambda arguments: plain(case, arguments), {}
     makers[INDUCTOR] = lambda arguments: plain(case, arguments), {"compiled": True}
     for name, peer in case.peers.items():
+        if row.device not in peer.devices:
+            continue
+
         def theirs(arguments: Mapping[str, Any], peer: Peer = peer) -> nn.Module:
             other = with_state(plain(case, arguments), row.state, torch.float32, row.device)
             with torch.device(row.device):
