@@ -78,7 +78,8 @@ def _compiled(asked: Sequence[Asked], options: Options, child: _Child,
 
     ours = f"archc {backends(options.device)[-1]}"
     pairs = [(one, name) for one in asked
-             for name in (INDUCTOR, ours, *(name for name, peer in one.case.peers.items() if peer.compiled and options.device in peer.devices))]
+             for name in (INDUCTOR, ours, *(name for name, peer in one.case.peers.items()
+                                            if peer.compiled and options.device in peer.devices))]
     done = 0
 
     def one(case: Asked, column: str) -> dict[str, Any]:
