@@ -20,6 +20,8 @@ from archc.bench.run import means as by_column
 from archc.bench.table import FIRST, LAST, PARTS, columns, number
 
 ROOT = Path(__file__).resolve().parents[1]
+SLACK = 300_000
+"""Bytes that a measurement of memory may be off by: pages that the process touches for the first time."""
 RESULTS = ROOT / "benchmarks" / "results" / "suite.json"
 TITLES = {"forward": "inference", "step": "training step"}
 
@@ -113,6 +115,23 @@ def families(found: Mapping[str, Any]) -> str:
     return table(["family", "Inductor: inference", "step", "eager: inference", "step"], lines)
 
 
+def missed(found: Mapping[str, Any]) -> str:
+    """Rows in which Inductor is faster, or takes less memory."""
+    lines = []
+    for part in PARTS:
+        slower = [f"{name_of(row)} ({value[1]:.2f})" for row in found["rows"]
+                  if (value := row.get(part, {}).get("times", {}).get("inductor")) and value[1] < 1]
+        lines.append(f"- {TITLES[part]}, slower than Inductor: {', '.join(slower) or 'none'}")
+    larger = []
+    for row in found["rows"]:
+        held = row.get("peak_bytes", {})
+        mine, others = held.get(row.get("ours")), [held[name] for name in ("inductor", "archc torch") if held.get(name)]
+        if mine and others and mine > 1.05 * min(others) + SLACK:
+            larger.append(f"{name_of(row)} ({mine / min(others):.2f})")
+    lines.append(f"- more memory in a step than Inductor or the torch form, by over a twentieth: {', '.join(larger) or 'none'}")
+    return "\n".join(lines) + "\n"
+
+
 def left_out(found: Mapping[str, Any]) -> str:
     lines = [f"- {name_of(row)}: {name} {reason}" for row in found["rows"] for name, reason in row.get("left_out", {}).items()]
     lines += [f"- {name_of(row)}: {row['failed']}" for row in found["rows"] if "failed" in row]
@@ -131,7 +150,7 @@ def page(found: Mapping[str, Any]) -> str:
                       means(found), families(found), "Inference:\n", figures(found, "forward"), "Training step:\n",
                       figures(found, "step"), "Other peers:\n", peers(found),
                       "Memory of a training step at its highest, and seconds from the text to the first step:\n", costs(found),
-                      left_out(found)])
+                      "What was missed:\n", missed(found), left_out(found)])
 
 
 def readme(found: Mapping[str, Any]) -> str:
