@@ -34,7 +34,7 @@ def test_each_layer_equals_the_one_by_hand(case: Case) -> None:
     row = columns.reference(case, "cpu")
     made = columns.ours(case, "torch", {**case.arguments, **case.settled})
     module = columns.with_state(made, row.state, row.exact_forward.dtype, "cpu")
-    inputs = [t.detach().double().requires_grad_() if t.is_floating_point() else t for t in case.inputs(columns.draws())]
+    inputs = [t.detach().double().requires_grad_() if t.is_floating_point() else t for t in row.inputs]
     y = steps.result(module, inputs)
     y.backward(row.cotangent)
     found = [y.detach(), *(t.grad for t in inputs if t.is_floating_point()), *(p.grad for _, p in columns.named(module))]
