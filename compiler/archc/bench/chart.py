@@ -32,8 +32,7 @@ def drawn(found: Mapping[str, Any]) -> str:
     rows = [row for row in found["rows"] if any(part in row for part in PARTS)]
     values = [_times(row, part, name) for row in rows for part in PARTS for name, _ in SHOWN]
     known = [value for value in values if value]
-    low = 10.0 ** math.floor(math.log10(min([*known, 0.5])))
-    high = 10.0 ** math.ceil(math.log10(max([*known, 2.0])))
+    low, high = min([*known, 0.5]) / 1.3, max([*known, 2.0]) * 1.3
     height = TOP + LINE * len(rows) + FOOT
     width = LABELS + 2 * PANEL + GAP + 16
     means = "; ".join(f"{TITLES[part]} {mean['mean']:.1f} times as fast as torch.compile in geometric mean"
@@ -67,13 +66,11 @@ def _panel(rows: Sequence[Mapping[str, Any]], part: str, left: float, low: float
         return left + PANEL * math.log(value / low) / math.log(high / low)
 
     found = [f'<text x="{left}" y="38">{TITLES[part]}: times as long as archc</text>']
-    tick = low
-    while tick <= high * 1.001:
-        one = abs(tick - 1) < 1e-9
+    for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1):
+        tick, one = 10.0**power, power == 0
         found += [f'<line class="{"one" if one else "grid"}" x1="{place(tick):.1f}" x2="{place(tick):.1f}" y1="{TOP - 6}" '
                   f'y2="{bottom}"/>',
                   f'<text class="small" x="{place(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick:g}x</text>']
-        tick *= 10
     for number, row in enumerate(rows):
         y = TOP + LINE * number + LINE / 2
         places = {name: place(value) for name, _ in SHOWN if (value := _times(row, part, name))}
