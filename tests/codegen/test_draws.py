@@ -220,3 +220,52 @@ def test_frozen_features() -> None:
     x = torch.randn(4, 3)
     torch.testing.assert_close(layer(x), torch.cos(x @ (layer.w * layer.keep).T + layer.b) * (2 / 500) ** 0.5)
     assert torch.equal(same(x), layer(x))
+
+
+OWN = """fn dropped(x[n]) -> [n] grad(dy) {{ x: 3 * dy }} {{
+    return dropout(x, {p})
+}}
+fn noisy(x[n]) -> [n] grad(dy) {{ x: dy * bernoulli[n]({p}) }} {{
+    return dropped(x) + normal[n](1.0)
+}}
+layer Own() {{
+    forward(x[n]) -> [n] {{ return noisy(x) }}
+}}
+layer Twice() {{
+    own = Own()
+    forward(x[n]) -> [n] {{ return own(x) + own(2 * x) }}
+}}
+"""
+
+
+@pytest.mark.parametrize("name", ["Own", "Twice"])
+def test_a_fn_with_its_own_derivative_draws_by_the_generator(name: str) -> None:
+    """Forward, and in its derivative; torch's own generator stays where it is."""
+    layer = getattr(load_text(OWN.format(p=0.5), "own.arch"), name)()
+
+    def step(generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        x = torch.ones(50, requires_grad=True)
+        y = layer(x, generator=generator)
+        y.sum().backward()
+        assert x.grad is not None
+        return y.detach(), x.grad
+
+    torch.manual_seed(5)
+    by_seed = step()
+    state = torch.get_rng_state()
+    by_generator = step(torch.Generator().manual_seed(5))
+    assert all(torch.equal(a, b) for a, b in zip(by_seed, by_generator, strict=True))
+    assert torch.equal(state, torch.get_rng_state()) and not torch.equal(by_seed[0], step()[0])
+    assert 0 < (by_seed[1] > 0).sum() < 50 or name == "Twice"
+    layer.eval()
+    assert torch.equal(layer(torch.ones(3)), torch.full((3,), 1.0 if name == "Own" else 3.0))
+
+
+def test_an_identity_may_have_a_gradient_of_its_own() -> None:
+    """A reversed gradient: what the fn gives is its input, which it also saves."""
+    text = OWN[: OWN.index("fn noisy")].replace("dropout(x, {p})", "x").replace("3 * dy", "-x * dy")
+    text = text.format() + "layer Reversed() {\n    forward(x[n]) -> [n] { return dropped(x) }\n}\n"
+    x = torch.randn(4, dtype=torch.float64, requires_grad=True)
+    y = load_text(text, "reversed.arch").Reversed()(x)
+    y.backward(torch.full_like(x, 2.0))
+    assert torch.equal(y.detach(), x.detach()) and x.grad is not None and torch.equal(x.grad, -2 * x.detach())

@@ -146,7 +146,7 @@ def item(low: Lowering, current: Node) -> Expr:
 
 
 def call(low: Lowering, current: Node) -> Expr:
-    """`y = _Binary.apply(x, n)`: the tensors, then the sizes that its text mentions."""
+    """`y = _Binary.apply(x, n)`: the tensors, then the sizes that its text mentions, then the generator that it draws by."""
     attrs = current.attrs
     assert isinstance(attrs, Call)
     attrs = _relaid(attrs, [low.value(arg) for arg in current.args])
@@ -160,6 +160,7 @@ def call(low: Lowering, current: Node) -> Expr:
     args = [low.value(arg) if port.role == "number" else memory(low, low.value(arg), port.layout) for arg, port in pairs]
     args += [layout.name(low.scope.inputs[port]) for port in function.ports]
     args += [Expr("name", (), (low.symbol(symbol),), None, "int") for symbol in function.symbols]
+    args += [layout.name(low.scope.generator or "None")] if function.draws else []
     text = function.name if attrs.fused else f"{function.name}.apply"
     results = [
         Expr("function", tuple(args), (text,), layout.entry_dims(output.layout), output.node.type.dtype)

@@ -56,6 +56,7 @@ class Custom:
     name: str
     ports: tuple[str, ...]
     symbols: tuple[str, ...]
+    draws: bool = False  # it takes the caller's generator last
 
 
 def _no_functions() -> Custom:

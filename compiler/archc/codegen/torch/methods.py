@@ -63,11 +63,12 @@ def native_first(build: Callable[[bool], Function]) -> Function:
 
 # ------------------------------------------------------------------------------------------------------ methods
 def draws(graph: Graph, drawing: frozenset[tuple[str, str]]) -> bool:
-    """Whether a graph draws, itself or by a sub-module's method of `drawing`. A fn with a derivative of its own is apart."""
+    """Whether a graph draws, itself, in a fn with a derivative of its own, or by a sub-module's method of `drawing`."""
     return any(
         current.op == "random"
         or (isinstance(current.attrs, Member) and (current.attrs.path, current.attrs.method) in drawing)
         or (isinstance(current.attrs, Scan) and draws(current.attrs.body, drawing))
+        or (isinstance(current.attrs, Call) and (draws(current.attrs.body, drawing) or draws(current.attrs.vjp, drawing)))
         for current in topological(graph.roots)
     )
 
@@ -325,20 +326,26 @@ def custom(call: Call, title: str, registry: Registry) -> Custom:
     unique = Names(taken.values())
     extra = {text: unique.fresh(text.rsplit(".", 1)[-1]) for text in ports}
     symbols: dict[str, str] = {}
+    drawn = ["generator"] if draws(call.body, frozenset()) or draws(call.vjp, frozenset()) else []
+    generator = drawn[0] if drawn else None
 
     def forward(native: bool) -> Function:
-        scope = Scope({**taken, **extra}, {}, Names([*taken.values(), *extra.values()]), registry, symbols=symbols)
+        scope = Scope({**taken, **extra}, {}, Names([*taken.values(), *extra.values()]), registry, symbols=symbols,
+                      generator=generator)
         low = Lowering(body, scope, native)
-        results = low.outputs()
+        # torch refuses to save an input for the backward that is a result as it is.
+        given = set(taken.values())
+        results = tuple(Expr("method", (x, x), ("view_as",), x.dims, x.dtype) if x.op == "name" and x.params[0] in given else x
+                        for x in low.outputs())
         lines = [*_flattened(low, body), *low.block]
         return Function("forward", (), "Any", (*lines, Return(results)), decorators=("@staticmethod",),
-                        assumed=frozenset({*taken.values(), *extra.values(), *symbols.values()}))
+                        assumed=frozenset({*taken.values(), *extra.values(), *symbols.values(), *drawn}))
 
     def backward(native: bool) -> Function:
         cotangents = [port.name for port in vjp.inputs if port.role == "input" and port.name not in own]
         written = {text: unique.fresh(text) if text in taken.values() else names.argument(text) for text in cotangents}
         scope = Scope({**taken, **extra, **written}, {}, Names([*taken.values(), *extra.values(), *written.values()]),
-                      registry, symbols=symbols)
+                      registry, symbols=symbols, generator=generator)
         low = Lowering(vjp, scope, native)
         results = low.outputs()
         by_name = dict(zip(call.wrt, results, strict=True))
@@ -348,17 +355,17 @@ def custom(call: Call, title: str, registry: Registry) -> Custom:
                 wanted = name(f"ctx.needs_input_grad[{place}]")
                 refused.append(Raise(wanted, "RuntimeError", f"{call.body.name} states no derivative for {text}"))
         nothing = name("None")
-        values = [by_name.get(text, nothing) for text in own] + [nothing] * (len(ports) + len(symbols))
+        values = [by_name.get(text, nothing) for text in own] + [nothing] * (len(ports) + len(symbols) + len(drawn))
         arguments = (("ctx", "Any", None), *((written[text], "Tensor", None) for text in cotangents))
         return Function("backward", arguments, "Any", (*refused, *_flattened(low, vjp), *low.block, Return(tuple(values))),
                         decorators=("@staticmethod",),
-                        assumed=frozenset({*taken.values(), *extra.values(), *symbols.values(), "ctx"}))
+                        assumed=frozenset({*taken.values(), *extra.values(), *symbols.values(), *drawn, "ctx"}))
 
     first = native_first(forward)
     second = native_first(backward)
-    found = Custom(title, ports, tuple(symbols))
+    found = Custom(title, ports, tuple(symbols), bool(drawn))
     tensors = [taken[text] for text in own]
-    numbers = [*extra.values(), *symbols.values()]
+    numbers = [*extra.values(), *symbols.values(), *drawn]
     arguments = tuple((text, "Tensor", None) for text in tensors) + tuple((text, "Any", None) for text in numbers)
     forward_ = Function("forward", arguments, "Any", first.body, decorators=("@staticmethod",))
     everything = [*tensors, *numbers]
