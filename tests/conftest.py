@@ -19,6 +19,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 _cache = tempfile.TemporaryDirectory(prefix="archc-tests-")
 os.environ.setdefault("ARCHC_CACHE", _cache.name)
 
+# Tests that mean the kernels say so.
+os.environ.setdefault("ARCHC_BACKEND", "torch")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bless", action="store_true", help="rewrite the expected texts; read the diff before you commit it")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -124,12 +127,33 @@ def load(source: str | Path, *, backend: Literal["auto", "torch", "cpp"] = "auto
 
     The program is checked here; a layer is compiled when it is first asked for. `static` sets static choices, for those layers
     that have them. Classes pickle and deepcopy. Raises UserError or Limit with all that is wrong.
+
+    `backend`: "cpp" computes in fused kernels what they can compute, "torch" in torch's operations. "auto" is the first where
+    there is a C++ compiler, else the second, said once; the variable ARCHC_BACKEND chooses for it.
     """
     from archc.loaded import namespace
 
-    if backend not in ("auto", "torch", "cpp"):
-        raise ValueError(f"there is no backend {backend!r}; this version has 'torch', which 'auto' chooses, and 'cpp'")
-    return namespace(source, static, ("torch",) if backend != "cpp" else ("torch", "cpp"))
+    chosen = automatic() if backend == "auto" else backend
+    if chosen not in ("torch", "cpp"):
+        raise ValueError(f"there is no backend {chosen!r}; this version has 'torch', 'cpp', and 'auto', which chooses")
+    return namespace(source, static, ("torch",) if chosen != "cpp" else ("torch", "cpp"))
+
+
+def automatic() -> str:
+    """The backend that this machine can run best: ARCHC_BACKEND, else "cpp" where there is a C++ compiler."""
+    return os.environ.get("ARCHC_BACKEND") or _found()
+
+
+@cache
+def _found() -> str:
+    from archc.runtime import native
+
+    try:
+        native.compiler()
+    except native.BuildError as problem:
+        warnings.warn(f"computing with torch's own operations, because {problem}", stacklevel=4)
+        return "torch"
+    return "cpp"
 
 
 def load_text(text: str, path: str, **static: object) -> Namespace:

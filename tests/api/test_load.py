@@ -116,3 +116,36 @@ def test_importing_archc_loads_nothing_heavy() -> None:
 def test_a_layer_may_have_a_name_that_means_something_else_in_python(name: str) -> None:
     loaded = api.load_text(f"layer {name}() {{ forward(x[...]) -> like x {{ return relu(x) }} }}", "names.arch")
     assert getattr(loaded, name)()(torch.tensor([-1.0, 2.0])).tolist() == [0.0, 2.0]
+
+
+def backend_of(space: object, layer: str) -> str:
+    home = sys.modules[getattr(space, layer).__module__]
+    return "cpp" if hasattr(home, "_kernels") else "torch"
+
+
+@pytest.mark.compiler
+def test_the_automatic_backend_has_kernels_where_there_is_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARCHC_BACKEND")
+    assert backend_of(archc.load("std.norm"), "RMSNorm") == "cpp"
+    assert backend_of(archc.load("std.norm", backend="torch"), "RMSNorm") == "torch"
+    monkeypatch.setenv("ARCHC_BACKEND", "torch")
+    assert backend_of(archc.load("std.norm"), "RMSNorm") == "torch"
+    assert backend_of(archc.load("std.norm", backend="cpp"), "RMSNorm") == "cpp"
+
+
+def test_the_automatic_backend_without_a_compiler_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from archc.runtime import native
+
+    def refuse() -> tuple[str, ...]:
+        raise native.BuildError("there is no C++ compiler")
+
+    monkeypatch.delenv("ARCHC_BACKEND")
+    monkeypatch.setattr(native, "compiler", refuse)
+    api._found.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="torch's own operations, because there is no C\\+\\+ compiler") as said:
+            spaces = [archc.load("std.norm") for _ in range(2)]
+        assert len(said) == 1
+        assert [backend_of(space, "RMSNorm") for space in spaces] == ["torch", "torch"]
+    finally:
+        api._found.cache_clear()
