@@ -203,7 +203,8 @@ def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], ke
             continue
         if isinstance(statement, Lanes):
             _demand(statement.loop or f"{statement.variable}_block" in known, statement.variable, kernel)
-            _verify(statement.body, known | {f"{statement.variable}_first"}, writable, kernel)
+            names = {f"{statement.variable}_first", f"{statement.variable}_count"}
+            _verify(statement.body, known | names, writable, kernel)
             continue
         if isinstance(statement, Blocks):
             names = {f"{statement.variable}_first", f"{statement.variable}_count"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 MULTIPLY = r"""
 #if defined(__AVX512F__)
-constexpr int vector_bytes = 64, most_rows = 12;
+constexpr int vector_bytes = 64, most_rows = 8;
 #elif defined(__AVX__)
 constexpr int vector_bytes = 32, most_rows = 6;
 #elif defined(__aarch64__)

@@ -13,14 +13,13 @@ Between two walks along the walked axis stands what needs all of the first one (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archc.checker.sizes import Size, product
 from archc.checker.types import Axis, flat
 from archc.codegen.cpp.form import (
     Array,
-    Block,
     Blocks,
     Expr,
     Extent,
@@ -28,6 +27,7 @@ from archc.codegen.cpp.form import (
     For,
     Index,
     Kernel,
+    Lanes,
     Let,
     Product,
     Start,
@@ -187,14 +187,13 @@ class _Tiled:
                 body.append(loop)
                 self.live = {n: found for n, found in self.live.items() if self.walked not in n.axes}
         loops = [(self.variables[axis], axis.size) for axis in self.order if axis in self.whole]
-        block = None
         if self.rows:
             v, width = self.variables[self.rows], self.widths[self.rows]
-            block = Block(v, self.rows.size, width)
             loops.append((f"{v}_block", (self.rows.size + (width - 1)) // width))
+            body = [Lanes(v, self.rows.size, width, tuple(body), loop=False)]
         made = Kernel(
             self.name, self.doc, *arrays_of(graph), symbols_of(graph, self.names),
-            tuple(p.name for p in graph.inputs if p.role == "number"), tuple(loops), block, tuple(body),
+            tuple(p.name for p in graph.inputs if p.role == "number"), tuple(loops), None, tuple(body),
             max((n.type.count for n in self.nodes), key=_degree), ALONE, scratch=tuple(self.scratch))
         verify(made)
         return made
@@ -269,7 +268,12 @@ class _Tiled:
     # -- sweeps --------------------------------------------------------------------------------------------------
     def sweep(self, sums: Sequence[Node], made: Mapping[Node, Sequence[Memory]], body: list[Statement],
               starts: list[Statement] | None = None) -> None:
-        """Loops that reduce, and that fill tiles: a nest for each set of axes."""
+        """Loops that reduce, and that fill tiles: a nest for each set of axes. What they read again and again across the lanes is
+        turned first."""
+        turned = {tensor: [self.tile(tensor)]
+                  for tensor in dict.fromkeys(self.across([*made, *(event.args[0] for event in sums)]))}
+        if turned:
+            self.sweep([], turned, body)
         nests: dict[Order, _Nest] = {}
         for node_, memories in made.items():
             axes = self.sorted(node_.axes)
@@ -285,6 +289,21 @@ class _Tiled:
             body += self.closed(nest)
         for node_, memories in made.items():
             self.live.setdefault(node_, []).extend(memories)
+
+    def across(self, values: Sequence[Node]) -> Iterator[Node]:
+        """The tensors that loops for these values would read several times, and not along their dense axis."""
+        for value in values:
+            seen: set[Node] = set()
+            stack = [value]
+            while stack:
+                current = stack.pop()
+                if current in seen or current in self.live:
+                    continue
+                seen.add(current)
+                stack.extend(current.args)
+                dense = self.tensors[current].axes[-1:] if current in self.tensors else ()
+                if self.lanes in current.axes and dense and dense != (self.lanes,) and value.axes > current.axes:
+                    yield current
 
     def nest(self, axes: Order) -> _Nest:
         return _Nest(axes, [[] for _ in range(len(axes) + 1)])
