@@ -14,6 +14,7 @@ from archc.ir.graph import Call, Graph, Node, topological
 from archc.ir.text import parse, write
 from archc.passes.base import run
 from archc.passes.group import group_value
+from archc.passes.windows import window_sum
 from archc.pipelines import CPP
 from tests.fuzz.graphs import random_graph
 
@@ -105,3 +106,20 @@ graph rms(x: float[n, c])
     body = call.body
     order = tuple(sorted(body.inputs[0].type.axes, key=lambda axis: axis.name, reverse=True))
     return body, "rms", {"x": order, "y": order}
+
+
+@pytest.mark.parametrize("layer", ["Conv1d", "Conv2d", "ConvTranspose2d"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_sum_over_windows_is_one_kernel_and_its_derivatives_are_such_sums(layer: str, stride: int) -> None:
+    graph = run(api.graph("std.conv", layer, static={"stride": stride, "biased": False}), CPP)
+    (call,) = groups(graph)
+    assert not outside(graph)
+    derivative = group_value(call.vjp)
+    kinds = [window_sum(c.body.outputs[0].node) for c in groups(derivative)]
+    assert sorted(kind.weights for kind in kinds if kind) == [False, True]
+    assert not outside(derivative)
+
+
+def test_a_sum_over_windows_whose_derivative_folds_back_stays_with_the_library() -> None:
+    graph = run(api.graph("std.conv", "Conv2d", static={"border": "reflect", "biased": False}), CPP)
+    assert not groups(graph)

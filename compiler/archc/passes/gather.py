@@ -44,7 +44,7 @@ def gather(node: Node) -> Node | None:
 
 def _solve(target: Axis, index: Node, free: frozenset[Axis]) -> Places | None:
     """Where to read so that the index is that of the target: places along some of the free axes."""
-    size, divisor = _quotient(index)
+    size, divisor = exact_quotient(index)
     if size is None:
         return None
     place = index_of(target) * divisor
@@ -55,16 +55,18 @@ def _solve(target: Axis, index: Node, free: frozenset[Axis]) -> Places | None:
     for axis in free:
         parts = split(size, axis)
         if parts and parts[0].constant:
-            candidates.append((abs(parts[0].constant) != 1, axis.size.constant is not None, axis.name, axis, parts))
+            count = axis.size.constant
+            candidates.append((count is not None, -(count or 0), abs(parts[0].constant) != 1, axis.name, axis, parts))
     if not candidates:
         return None
-    *_, axis, (slope, offset) = min(candidates, key=lambda candidate: candidate[:3])
+    # the longest axis, so that the shorter ones are left to be summed over: a window's taps rather than its places
+    *_, axis, (slope, offset) = min(candidates, key=lambda candidate: candidate[:4])
     step = slope.constant
     assert step is not None
     return {axis: (_exact((place - offset) * (1 if step > 0 else -1), abs(step), axes), "fill")}
 
 
-def _quotient(index: Node) -> tuple[Size | None, int]:
+def exact_quotient(index: Node) -> tuple[Size | None, int]:
     """An index as a polynomial and what it is exactly divided by."""
     if index.op == "where" and index.args[1].op == "floordiv" and index.args[2] is build.const(-1):
         whole, part = index.args[1].args

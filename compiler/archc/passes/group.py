@@ -8,7 +8,7 @@ its operations is never written to memory.
 
 Sums of products that are larger than each factor are in a group where `contractions` says that they pay. All others, reads,
 draws and sub-modules end a group: a library, or a pass of its own, does them better. A loop whose steps a kernel can compute is a
-group of its own.
+group of its own, and so is a sum over windows.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from archc.passes.hoist import HOIST
 from archc.passes.outer_sums import OUTER_SUMS
 from archc.passes.simplify import SIMPLIFY
 from archc.passes.stops import refusal
+from archc.passes.windows import windows
 
 LEAVES = frozenset({"const", "size", "iota"})
 INNER = frozenset({"var", "std", "logsumexp", "softmax", "log_softmax"})
@@ -254,6 +255,7 @@ def _grouped(graph: Graph, derivative: bool) -> Graph:
     reading, roots = users(graph.roots), set(graph.roots)
     found = [c for c in clusters_of(graph) if sum(n.op not in FREE for n in c.members) >= LEAST_WORK]
     found += [Cluster(dict.fromkeys(members), loop=True) for members in loops(graph, reading, OVER_AXES)]
+    found += [Cluster(dict.fromkeys(w.members)) for w in windows(graph, reading, _fixed(graph), derivative)]
     for cluster in found:
         cluster.results = [n for n in cluster.members if n.op != "scan" and (
             n in roots or any(reader not in cluster.members for reader in reading[n]))]

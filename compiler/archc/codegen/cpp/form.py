@@ -132,7 +132,46 @@ class Product:
 
 
 Extent = tuple["Size | str", ...]
-Statement = Union[Let, Start, Fill, Store, For, Lanes, Local, Blocks, Product]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Windows along one axis of x, as `Along` of the printed file says: sizes of x, of the places and of a window; strides in x,
+    in the tensor of places and in the weights; and the index."""
+
+    size: Size
+    places: Size
+    taps: Size
+    x_stride: Size
+    place_stride: Size
+    tap_stride: Size
+    step: int
+    dilation: int
+    offset: Size
+    divide: int
+    border: str
+
+
+Strided = tuple[tuple[Size, Size], ...]
+"""Axes as sizes and strides, the last one fastest."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A sum over windows of `x`, or with `weights` its gradient by the weights: `function(x, other, into, ...)` of the printed
+    file. Where batch, channels and filters lie: in x and y, in x and the weights, in the weights and y."""
+
+    x: str
+    other: str
+    into: str
+    weights: bool
+    batch: tuple[Strided, Strided]
+    channels: tuple[Strided, Strided]
+    filters: tuple[Strided, Strided]
+    along: tuple[Window, ...]
+
+
+Statement = Union[Let, Start, Fill, Store, For, Lanes, Local, Blocks, Product, Sums]
 
 
 @dataclass(frozen=True)
@@ -159,7 +198,7 @@ class Kernel:
     """`parallel`: loop variables and extents, outermost first, the block's number last. `partial`: arrays that each chunk adds up
     for itself, added together in order of the chunks when all are done; then comes `after`. `chunks` says how many there are
     where the result depends on it, so that it does not depend on the number of threads. One thread does it `alone` where `work`
-    is less. `before` comes first, in one thread.
+    is less. `before` comes first, in one thread or with threads of its own.
     """
 
     name: str
@@ -178,7 +217,8 @@ class Kernel:
     partial: tuple[tuple[str, Array], ...] = ()  # the reduction, the array
     after: tuple[Statement, ...] = ()
     after_scratch: tuple[Array, ...] = ()
-    before: tuple[Fill, ...] = ()
+    before: tuple[Fill | Sums, ...] = ()
+    most: tuple[Size, int] | None = None  # where a size is larger than a number, a library is faster
 
 
 def verify(kernel: Kernel) -> None:
@@ -189,7 +229,7 @@ def verify(kernel: Kernel) -> None:
     loops = {variable for variable, _ in kernel.parallel}
     block = {kernel.block.variable + end for end in ("", "_first", "_count")} if kernel.block else set()
     scratch = {array.name for array in kernel.scratch}
-    _verify(kernel.before, set(), written, kernel)
+    _verify(kernel.before, told, written, kernel)
     _verify(kernel.body, told | loops | block | scratch, scratch | written | partial, kernel)
     after = {array.name for array in kernel.after_scratch}
     _verify(kernel.after, told | partial | after, after | written, kernel)
@@ -219,6 +259,11 @@ def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], ke
                     _demand(variable in known, variable, kernel)
             for factor in (f for extent in statement.extents for f in extent if isinstance(f, str)):
                 _demand(factor in known, factor, kernel)
+        if isinstance(statement, Sums):
+            _demand(statement.x in known and statement.other in known, statement.x, kernel)
+            _demand(statement.into in writable, statement.into, kernel)
+            _demand(bool(statement.along), statement.into, kernel)
+            continue
         if isinstance(statement, (Fill, Store)):
             _demand(statement.array in writable, statement.array, kernel)
         if isinstance(statement, Store):

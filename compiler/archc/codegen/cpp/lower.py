@@ -21,6 +21,7 @@ from archc.ir.cost import effort
 from archc.ir.graph import Graph, Node, Scan, topological, users
 from archc.passes.contractions import sides
 from archc.passes.group import split
+from archc.passes.windows import window_sum
 
 USED = (*RESERVED, "T", "threads", "team", "chunk", "chunks", "places", "at", *(f"place_{n}" for n in range(16)), "place",
         "lanes", LANE)
@@ -46,6 +47,10 @@ def lower(group: Graph, name: str, orders: Mapping[str, Order], doc: str = "") -
         from archc.codegen.cpp import scans  # which takes names from here
 
         return scans.lower(spelled, name, doc)
+    if len(spelled.outputs) == 1 and (found := window_sum(spelled.outputs[0].node)):
+        from archc.codegen.cpp import windows  # which takes names from here
+
+        return windows.lower(spelled, found, name, doc)
     if any(sides(n) for n in topological(spelled.roots)):
         from archc.codegen.cpp.products import lower_products  # which takes names from here
 

@@ -1,8 +1,8 @@
-"""Matrix products of kernels: printed where a kernel has one."""
+"""Registers of vectors, and matrix products of kernels: printed where a kernel has one."""
 
 from __future__ import annotations
 
-MULTIPLY = r"""
+VECTORS = r"""
 #if defined(__AVX512F__)
 constexpr int vector_bytes = 64, most_rows = 8;
 #elif defined(__AVX__)
@@ -15,7 +15,9 @@ constexpr int vector_bytes = 16, most_rows = 6;
 template <typename T> struct Lanes;
 template <> struct Lanes<float> { typedef float type __attribute__((vector_size(vector_bytes), aligned(4), may_alias)); };
 template <> struct Lanes<double> { typedef double type __attribute__((vector_size(vector_bytes), aligned(8), may_alias)); };
+"""
 
+MULTIPLY = r"""
 // c[m, n] += sum over k of a[m, k] * b[k, n] for `rows` x `columns` vectors, which stay in registers.
 template <typename T, int rows, int columns>
 static inline void multiply_block(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from archc.codegen.cpp.multiply import MULTIPLY
+from archc.codegen.cpp.multiply import MULTIPLY, VECTORS
+from archc.codegen.cpp.windows_prelude import WINDOWS
 
 PRELUDE = r"""
 #include <algorithm>
@@ -16,6 +17,7 @@ PRELUDE = r"""
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <type_traits>
 
@@ -242,5 +244,7 @@ KEYWORDS = (
 )
 
 DEFINED = r"(?:inline|static|constexpr|struct)(?: \S+)? (\w+)(?=\(| \{)"
-RESERVED = (*KEYWORDS, *dict.fromkeys(re.findall(DEFINED, PRELUDE + MULTIPLY)), "vector_bytes", "most_rows", "Lanes")
+RESERVED = (*KEYWORDS, *dict.fromkeys(re.findall(DEFINED, PRELUDE + VECTORS + MULTIPLY + WINDOWS)), "vector_bytes", "most_rows",
+            "Lanes", "Border", "FILL", "EDGE", "REFLECT", "WRAP", "IN_REGISTER", "lanes_of", "along",
+            *(f"{what}_{where}" for what in ("batch", "channel", "filter") for where in "xyw"))
 """Words of C++, and what the prelude defines: nothing in a kernel has such a name."""

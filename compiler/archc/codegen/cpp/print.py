@@ -24,11 +24,14 @@ from archc.codegen.cpp.form import (
     Start,
     Statement,
     Store,
+    Sums,
+    Window,
     parts,
 )
-from archc.codegen.cpp.multiply import MULTIPLY
+from archc.codegen.cpp.multiply import MULTIPLY, VECTORS
 from archc.codegen.cpp.prelude import PRELUDE
 from archc.codegen.cpp.spelling import NEUTRAL, PRAGMAS, REDUCTIONS, SPELLING, TIGHT
+from archc.codegen.cpp.windows_prelude import WINDOWS
 from archc.ops.table import DType
 
 TYPES: dict[DType, str] = {"float": "T", "int": "int64_t", "bool": "bool"}
@@ -41,8 +44,9 @@ SELDOM = ", built when it is first called"
 
 def text(kernels: Sequence[Kernel], head: str, rare: Sequence[Kernel] = ()) -> str:
     """One file with all kernels, each below a line of its own. Those that are `rare` are built when they are first called."""
-    multiplies = any(isinstance(part, Product) for kernel in (*kernels, *rare) for part in parts(kernel.body))
-    lines = [f"// {head}", PRELUDE, *[MULTIPLY] * multiplies]
+    every = [part for kernel in (*kernels, *rare) for part in (*kernel.before, *parts(kernel.body))]
+    multiplies, windows = (any(isinstance(part, kind) for part in every) for kind in (Product, Sums))
+    lines = [f"// {head}", PRELUDE, *[VECTORS] * (multiplies or windows), *[MULTIPLY] * multiplies, *[WINDOWS] * windows]
     for kernel in (*kernels, *rare):
         lines += [f"{RULE} {kernel.name}{SELDOM * (kernel in rare)}", *_Printer(kernel).lines(), ""]
     return "\n".join(lines)
@@ -61,7 +65,7 @@ class _Printer:
         head = _call(f"static void {kernel.name}", self.arguments(TYPES, "_given"), " {")
         body = [f"{STEP}const T {number} = T({number}_given);" for number in kernel.numbers]
         lines = [*(f"// {line}" for line in doc), "template <typename T>", *head, *body, *self.block(kernel.before, STEP)]
-        lines += [*self.parallel(), *self.combined()]
+        lines += [*self.parallel(), *self.combined()] if kernel.body else []
         lines += [*self.memory(kernel.after_scratch, STEP), *self.block(kernel.after, STEP), "}", ""]
         return lines + [line for dtype, name in (("float", "float32"), ("double", "float64")) for line in self.entry(dtype, name)]
 
@@ -164,6 +168,8 @@ class _Printer:
                 lines += self.product(statement, indent)
             elif isinstance(statement, Blocks):
                 lines += self.blocks(statement, indent)
+            elif isinstance(statement, Sums):
+                lines += self.sums(statement, indent)
             else:
                 lines += self.loop(statement, indent)
         return lines
@@ -190,6 +196,23 @@ class _Printer:
         if loop.reverse:
             head = f"{indent}for (int64_t {v} = {extent} - 1; {v} >= 0; --{v}) {{"
         return [*lines, head, *self.block(loop.body, indent + STEP), f"{indent}}}"]
+
+    def sums(self, sums: Sums, indent: str) -> list[str]:
+        lines = [f"const Along along[] = {{  // {', '.join(name.replace('_', ' ') for name in Window.__dataclass_fields__)}"]
+        for window in sums.along:
+            values = (getattr(window, name) for name in Window.__dataclass_fields__)
+            lines.append(f"{STEP}{{{', '.join(self.size(v) if isinstance(v, Size) else str(v) for v in values)}}},")
+        lines.append("};")
+        tables = {f"{what}_{where}": strided for what, wheres, pair in (
+            ("batch", "xy", sums.batch), ("channel", "xw", sums.channels), ("filter", "wy", sums.filters))
+            for where, strided in zip(wheres, pair, strict=True)}
+        for table, strided in tables.items():
+            pairs = ", ".join(f"{{{self.size(size)}, {self.size(stride)}}}" for size, stride in strided) or "{1, 0}"
+            lines.append(f"const Places {table}({{{pairs}}});")
+        lines.append(f"const int team = {self.size(self.kernel.work)} < {self.kernel.alone} ? 1 : threads;")
+        arguments = [sums.x, sums.other, sums.into, *tables, "along", str(len(sums.along)), "team"]
+        lines += _call(f"window_{'weights' if sums.weights else 'sums'}", arguments, ";")
+        return [f"{indent}{line}" for line in lines]
 
     def lanes(self, block: Lanes, indent: str) -> list[str]:
         """The body twice: compilers unroll the one with a constant number of lanes, and keep sums in registers."""

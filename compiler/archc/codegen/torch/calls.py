@@ -10,7 +10,7 @@ from archc.codegen.torch import layout, names
 from archc.codegen.torch.form import Assign, Dims, Expr
 from archc.codegen.torch.layout import literal
 from archc.codegen.torch.lower import Lowering, NeedsFlat
-from archc.ir.graph import Call, Member, Node, Output, Random, Scan
+from archc.ir.graph import Call, Member, Node, Output, Random, Read, Scan, topological
 
 
 def random(low: Lowering, current: Node) -> Expr:
@@ -171,6 +171,17 @@ def call(low: Lowering, current: Node) -> Expr:
     return _results(low, current, results, names.python_name(attrs.body.name), named=named)
 
 
+def _with_places(order: tuple[Axis, ...], call: Call) -> list[Axis]:
+    """Axes in order, behind each one those by which the call reads along it: a result lies like what it is read from."""
+    behind: dict[Axis, list[Axis]] = {axis: [axis] for axis in order}
+    for current in topological(call.body.roots):
+        if isinstance(current.attrs, Read):
+            for at, index in zip(current.attrs.at, current.args[1:], strict=False):
+                if at.axis in behind:
+                    behind[at.axis] += sorted(index.axes - {*order, *behind[at.axis]}, key=lambda axis: axis.name)
+    return [axis for axes in behind.values() for axis in axes]
+
+
 def _relaid(call: Call, args: list[Expr]) -> Call:
     """The call with its inputs and results in the order of dimensions in which the arguments lie."""
     graphs = (call.body, call.vjp)
@@ -179,7 +190,7 @@ def _relaid(call: Call, args: list[Expr]) -> Call:
     if any(len(dim) != 1 for where in layouts for dim in where):
         return call
     orders = [tuple(dim for dim in arg.dims or () if dim is not None) for arg in args]
-    whole = layout.merge(orders)
+    whole = layout.merge([_with_places(order, call) for order in orders])
     own = {port.name: layout_of(order) for port, order in zip(call.body.inputs, orders, strict=False)
            if frozenset(order) == port.type.axes}
 

@@ -77,6 +77,10 @@ class _Group:
         tensors = [self.taken[port.name] for port in self.inputs]
         others = [text for text, _, _ in self.arguments() if text not in tensors]
         fits = Expr("function", tuple(map(name, tensors)), ("_kernels.fit",))
+        if self.kernel.most is not None:
+            size, most = self.kernel.most
+            few = Expr("le", (self.lowering(body, {}).size(size), Expr("literal", (), (most,), None, "int")), (), None, "bool")
+            fits = Expr("and", (few, fits), (), None, "bool")
         compute: tuple[Statement, ...] = (Return((Expr("function", tuple(map(name, (*tensors, *others))), (kernel.name,)),)),)
         if self.call.wrt:
             given = Expr("tuple", tuple(map(name, others)))

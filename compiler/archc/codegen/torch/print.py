@@ -194,7 +194,7 @@ def fit(head: str, value: str, tail: str, indent: str) -> list[str]:
     if not joints:
         return [head + value + tail]
     lines = []
-    for part in _cut(value, joints):
+    for part in _cut(value, joints, min(WIDTH - 20, WIDTH - len(inner))):
         lines += fit(inner, part, "", inner)
     if head.strip() == "" and not tail:
         return lines
@@ -231,13 +231,13 @@ def _joints(value: str) -> list[int]:
     return []
 
 
-def _cut(value: str, joints: list[int]) -> list[str]:
-    """The value cut before each operator, neighbours together on a line where they fit."""
+def _cut(value: str, joints: list[int], room: int) -> list[str]:
+    """The value cut before each operator, neighbours together on a line where they fit into the room."""
     cuts = [0, *joints, len(value)]
     parts = [value[a:b].strip() for a, b in itertools.pairwise(cuts)]
     lines: list[str] = []
     for part in parts:
-        if lines and len(lines[-1]) + 1 + len(part) <= WIDTH - 20:
+        if lines and len(lines[-1]) + 1 + len(part) <= room:
             lines[-1] += " " + part
         else:
             lines.append(part)
