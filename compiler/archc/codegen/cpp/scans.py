@@ -429,7 +429,7 @@ class _Body:
         return self.use.get(current, 0)
 
     def later(self) -> None:
-        """Reductions wait for the last sweep over the same axes that is early enough."""
+        """Reductions wait for the last sweep over the same axes that is early enough, and what overwrites a state for the last."""
         need = dict(self.stores)
         sweeps: dict[frozenset[Axis], set[int]] = {}
         for root, level in self.stores.items():
@@ -448,6 +448,10 @@ class _Body:
                 found.add(self.at[current])
             elif current in self.kept:
                 sweeps.setdefault(axes, set()).add(self.at[current])
+        for root, there in self.targets.items():
+            if any(lies.array in self.low.holds for lies in there) and self.stores[root] >= 0:
+                levels = sweeps[self.low.inner(there[0].axes)]
+                self.stores[root] = max(level for level in levels if level >= self.stores[root])
 
     # -- pairs of loops ------------------------------------------------------------------------------------------
     def there_and_back(self, current: Node, back: Node) -> None:
