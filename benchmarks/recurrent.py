@@ -1,8 +1,10 @@
 """Recurrences of the standard library against the same loops written by hand in eager torch, and against torch's own networks.
 
-    python benchmarks/recurrent.py [--only NAME] [--out FILE.json] [--seconds 2] [--threads 2]
+    python benchmarks/recurrent.py [--only NAME] [--out FILE.json] [--seconds 2] [--threads 2] [--tokens 64] [--size 32]
 
 Two rows for each: a forward without derivative, and a training step (forward, and backward to every float input and parameter).
+`archc` is the torch target, `cpp` has each loop in one kernel. `--tokens` and `--size` (of keys and values) are those of the
+recurrences with a state of keys and values, and of the selective scan.
 `hand` is a careful loop: what needs no state is computed for all tokens before it, states carry one tensor each, results are
 stacked once; those of LSTM and GRU take any leading dimensions, as the layers do. For these two the second column is nn.LSTM and
 nn.GRU. Columns run in turn in one process; times are medians, a ratio is the median of the rounds' ratios. First the results and
@@ -28,9 +30,10 @@ from torch import Tensor, nn
 
 import archc
 from archc.bench import machine, measure
+from archc.loaded import Namespace
 
 Fn = Callable[..., Tensor]
-N, T, INPUT, H, K, V, C, S = 8, 64, 64, 128, 32, 32, 64, 16
+N, T, INPUT, H, K, C, S = 8, 64, 64, 128, 32, 64, 16
 
 
 def lstm(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
@@ -124,21 +127,28 @@ def selective_scan(x: Tensor, dt: Tensor, a: Tensor, b: Tensor, read: Tensor, sk
     return torch.cat(ys, 2).mT + skip * x
 
 
-TOKENS = {"q": (N, T, K), "key": (N, T, K), "val": (N, T, V), "beta": (N, T), "g": (N, T)}
-FUNCTIONS: dict[str, tuple[Fn, dict[str, tuple[int, ...]], str, str]] = {
-    "linear_attention": (linear_attention, {k: TOKENS[k] for k in ("q", "key", "val")}, "q[n, t, k], key[n, t, k], val[n, t, v]",
-                         "[n, t, v]"),
-    "gla": (gla, {**{k: TOKENS[k] for k in ("q", "key", "val")}, "g": (N, T, K)},
-            "q[n, t, k], key[n, t, k], val[n, t, v], g[n, t, k]", "[n, t, v]"),
-    "delta_net": (delta_net, {k: TOKENS[k] for k in ("q", "key", "val", "beta")},
-                  "q[n, t, k], key[n, t, k], val[n, t, v], beta[n, t]", "[n, t, v]"),
-    "gated_delta_net": (gated_delta_net, TOKENS, "q[n, t, k], key[n, t, k], val[n, t, v], beta[n, t], g[n, t]", "[n, t, v]"),
-    "delta_product": (delta_product, {"q": (N, T, K), "key": (N, T, 2, K), "val": (N, T, 2, V), "beta": (N, T, 2)},
-                      "q[n, t, k], key[n, t, j, k], val[n, t, j, v], beta[n, t, j]", "[n, t, v]"),
-    "selective_scan": (selective_scan, {"x": (N, T, C), "dt": (N, T, C), "a": (C, S), "b": (N, T, S), "read": (N, T, S),
-                                        "skip": (C,)},
-                       "x[n, t, c], dt[n, t, c], a[c, s], b[n, t, s], read[n, t, s], skip[c]", "[n, t, c]"),
-}
+Functions = dict[str, tuple[Fn, dict[str, tuple[int, ...]], str, str]]
+
+
+def functions(t: int, k: int) -> Functions:
+    """By name: the loop by hand, shapes of its inputs, and how the layer around the library's function takes and gives them."""
+    v = k
+    tokens = {"q": (N, t, k), "key": (N, t, k), "val": (N, t, v), "beta": (N, t), "g": (N, t)}
+    return {
+        "linear_attention": (linear_attention, {name: tokens[name] for name in ("q", "key", "val")},
+                             "q[n, t, k], key[n, t, k], val[n, t, v]",
+                             "[n, t, v]"),
+        "gla": (gla, {**{name: tokens[name] for name in ("q", "key", "val")}, "g": (N, t, k)},
+                "q[n, t, k], key[n, t, k], val[n, t, v], g[n, t, k]", "[n, t, v]"),
+        "delta_net": (delta_net, {name: tokens[name] for name in ("q", "key", "val", "beta")},
+                      "q[n, t, k], key[n, t, k], val[n, t, v], beta[n, t]", "[n, t, v]"),
+        "gated_delta_net": (gated_delta_net, tokens, "q[n, t, k], key[n, t, k], val[n, t, v], beta[n, t], g[n, t]", "[n, t, v]"),
+        "delta_product": (delta_product, {"q": (N, t, k), "key": (N, t, 2, k), "val": (N, t, 2, v), "beta": (N, t, 2)},
+                          "q[n, t, k], key[n, t, j, k], val[n, t, j, v], beta[n, t, j]", "[n, t, v]"),
+        "selective_scan": (selective_scan, {"x": (N, t, C), "dt": (N, t, C), "a": (C, S), "b": (N, t, S), "read": (N, t, S),
+                                            "skip": (C,)},
+                           "x[n, t, c], dt[n, t, c], a[c, s], b[n, t, s], read[n, t, s], skip[c]", "[n, t, c]"),
+    }
 
 
 def tensors(shapes: dict[str, tuple[int, ...]]) -> list[Tensor]:
@@ -149,33 +159,40 @@ def tensors(shapes: dict[str, tuple[int, ...]]) -> list[Tensor]:
     return [fitted.get(name, lambda x: x)(torch.randn(shape)).requires_grad_() for name, shape in shapes.items()]
 
 
-def rows() -> dict[str, tuple[dict[str, Fn], list[Tensor]]]:
+def rows(t: int, k: int, only: str) -> dict[str, tuple[dict[str, Fn], list[Tensor]]]:
     """By name: the columns, and what they are called with."""
     found: dict[str, tuple[dict[str, Fn], list[Tensor]]] = {}
-    library = archc.load("std.recurrent")
+    library, kernels = archc.load("std.recurrent", backend="torch"), archc.load("std.recurrent", backend="cpp")
     for name, hand, peer in (("LSTM", lstm, nn.LSTM), ("GRU", gru, nn.GRU)):
         torch.manual_seed(0)
         ours, theirs = getattr(library, name)(INPUT, H), peer(INPUT, H, batch_first=True)
+        fused = getattr(kernels, name)(INPUT, H)
         theirs.load_state_dict({f"{key}_l0": value for key, value in ours.state_dict().items()})
         x, params = torch.randn(N, T, INPUT, requires_grad=True), list(ours.parameters())
         theirs_params = list(theirs.parameters())
-        for mine, other in zip(params, theirs_params, strict=True):
-            other.data = mine.data
+        for mine, other, third in zip(params, theirs_params, fused.parameters(), strict=True):
+            other.data = third.data = mine.data
         columns: dict[str, Fn] = {
-            "archc": lambda x, *p, ours=ours: ours(x), "hand": hand,
+            "archc": lambda x, *p, ours=ours: ours(x), "hand": hand, "cpp": lambda x, *p, fused=fused: fused(x),
             "torch": lambda x, *p, theirs=theirs: theirs(x)[0],
         }
         found[name] = columns, [x, *params]
-        PEERS[name] = [x, *theirs_params]
-    for name, (hand, shapes, signature, result) in FUNCTIONS.items():
+        PEERS[name] = {"torch": [x, *theirs_params], "cpp": [x, *fused.parameters()]}
+    for name, (hand, shapes, signature, result) in functions(t, k).items():
+        if only not in name:
+            continue
         call = ", ".join(shapes)
         text = (f"import std.recurrent\nlayer L() {{\n    forward({signature}) -> {result} {{\n"
                 f"        y, last = {name}({call})\n        return y\n    }}\n}}\n")
-        found[name] = {"archc": archc.api.load_text(text, "recurrent.arch").L(), "hand": hand}, tensors(shapes)
+        program = archc.api.open_text(text, "recurrent.arch")
+        ours, fused = (Namespace(program, f"recurrent_{target}", {}, targets).L()
+                       for target, targets in (("torch", ("torch",)), ("cpp", ("torch", "cpp"))))
+        found[name] = {"archc": ours, "hand": hand, "cpp": fused}, tensors(shapes)
     return found
 
 
-PEERS: dict[str, list[Tensor]] = {}
+PEERS: dict[str, dict[str, list[Tensor]]] = {}
+"""What a column is differentiated by, where that is not what it is called with."""
 
 
 def check(name: str, columns: dict[str, Fn], inputs: list[Tensor]) -> Tensor:
@@ -183,7 +200,7 @@ def check(name: str, columns: dict[str, Fn], inputs: list[Tensor]) -> Tensor:
     dy = torch.randn_like(columns["archc"](*inputs))
     wanted: list[Tensor] = []
     for key, function in columns.items():
-        wrt = PEERS[name] if key == "torch" else inputs
+        wrt = PEERS.get(name, {}).get(key, inputs)
         y = function(*inputs)
         got = [y.detach(), *torch.autograd.grad(y, wrt, dy)]
         wanted = wanted or got
@@ -209,11 +226,13 @@ def timed(name: str, columns: dict[str, Fn], inputs: list[Tensor], seconds: floa
         if kind == "forward":
             calls = {key: lambda f=f: forward(f) for key, f in columns.items()}
         else:
-            calls = {key: lambda f=f, w=PEERS[name] if key == "torch" else inputs: train(f, w) for key, f in columns.items()}
+            given = {key: PEERS.get(name, {}).get(key, inputs) for key in columns}
+            calls = {key: lambda f=f, wrt=given[key]: train(f, wrt) for key, f in columns.items()}
         samples = measure.measure(calls, seconds)
         found.append({"name": name, "kind": kind, "rounds": len(samples["archc"]),
                       "ms": {key: statistics.median(times) * 1e3 for key, times in samples.items()},
                       "ratio": measure.times(samples["archc"], samples["hand"])[1],
+                      "ratio_cpp": measure.times(samples["cpp"], samples["hand"])[1],
                       "ratio_torch": measure.times(samples["archc"], samples["torch"])[1] if "torch" in samples else None})
     return found
 
@@ -224,17 +243,21 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--seconds", type=float, default=2.0, help="time for a row")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=T)
+    parser.add_argument("--size", type=int, default=K, help="of keys and of values")
     parser.add_argument("--bar", type=float, default=1.1)
     settings = parser.parse_args()
     torch.set_num_threads(settings.threads)
     found: list[dict[str, object]] = []
-    print(f"{'recurrence':18} {'':9} {'archc':>9} {'hand':>9} {'ratio':>6}   {'torch':>9} {'ratio':>6}   ms")
-    for name, (columns, inputs) in rows().items():
+    columns_of_ratios = "".join(f"   {name:>9} {'ratio':>6}" for name in ("cpp", "torch"))
+    print(f"{'recurrence':18} {'':9} {'archc':>9} {'hand':>9} {'ratio':>6}{columns_of_ratios}   ms")
+    for name, (columns, inputs) in rows(settings.tokens, settings.size, settings.only).items():
         for result in timed(name, columns, inputs, settings.seconds) if settings.only in name else []:
             found.append(result)
             ms = result["ms"]
             assert isinstance(ms, dict)
             line = f"{name:18} {result['kind']:9} {ms['archc']:9.3f} {ms['hand']:9.3f} {result['ratio']:6.2f}"
+            line += f"   {ms['cpp']:9.3f} {result['ratio_cpp']:6.2f}"
             if result["ratio_torch"]:
                 line += f"   {ms['torch']:9.3f} {result['ratio_torch']:6.2f}"
             print(line + ("   over the bar" if float(str(result["ratio"])) > settings.bar else ""), flush=True)

@@ -215,14 +215,15 @@ class _Printer:
         return [f"{indent}{line}" for line in lines]
 
     def lanes(self, block: Lanes, indent: str) -> list[str]:
-        """The body twice: compilers unroll the one with a constant number of lanes, and keep sums in registers."""
+        """The body twice: compilers unroll the one with a constant number of lanes, and keep sums in registers. It has copies of
+        the addresses: where it knew places of theirs, it would look them up again after each store."""
         v, width, size = block.variable, block.width, self.size(block.size)
         inner = indent + STEP * block.loop
         blocks = f"({size} + {width - 1}) / {width}"
         head = [f"{indent}for (int64_t {v}_block = 0; {v}_block < {blocks}; ++{v}_block) {{"] * block.loop
         lines = [f"const int64_t {v}_first = {v}_block * {width};",
                  f"const int64_t {v}_left = {size} - {v}_first;",
-                 f"const auto lanes = [&](const auto {v}_count) {{", *self.block(block.body, STEP), "};",
+                 f"const auto lanes = [=](const auto {v}_count) {{", *self.block(block.body, STEP), "};",
                  f"if ({v}_left >= {width}) lanes(std::integral_constant<int64_t, {width}>());",
                  f"else lanes({v}_left);"]
         return [*head, *(f"{inner}{line}" for line in lines), *[f"{indent}}}"] * block.loop]

@@ -429,7 +429,7 @@ class _Body:
         return self.use.get(current, 0)
 
     def later(self) -> None:
-        """Reductions wait for the last sweep over the same axes that is early enough, and what overwrites a state for the last."""
+        """Reductions wait for the last sweep over their axes that is early enough, and what overwrites a state for the last."""
         need = dict(self.stores)
         sweeps: dict[frozenset[Axis], set[int]] = {}
         for root, level in self.stores.items():
@@ -714,33 +714,42 @@ class _Body:
             if order[-1] not in over:
                 nest.blocks[len(order)].append(Store(there.array, self.low.index(there), value, op))
             else:
-                row = self.row(f"{wish}_row", op, value, nest)
+                row = self.row(f"{wish}_row", op, value, nest, len(order) - 1)
                 self.closing[len(order) - 1].append(Store(there.array, self.low.index(there), row, op))
             self.became.append((root, there))
             return
         assert depth is not None
-        running = self.low.names.fresh(f"{wish}_here" if there else wish)
-        (self.before if depth == 0 else nest.blocks[depth]).append(Start(running, op, dtype))
-        if len(order) - depth > 1:  # the innermost loop adds up for itself: shorter sums are more exact
-            row = self.row(f"{wish}_row", op, value, nest)
-            self.closing[len(order) - 1].append(Store(running, None, row, op))
-        else:
-            if order:
-                nest.sums[len(order)].append((op, running))
-            nest.blocks[len(order)].append(Store(running, None, value, op))
-        if there is None:
-            self.top.done[root] = Expr("name", (), running, (), dtype)
-        else:
-            self.closing[depth].append(Store(there.array, self.low.index(there), Expr("name", (), running, (), dtype)))
+        if there:
+            row = self.row(f"{wish}_here", op, value, nest, depth)
+            self.closing[depth].append(Store(there.array, self.low.index(there), row))
             self.became.append((root, there))
+            return
+        row = self.row(wish, op, value, nest, 0)
+        if row.op != "name":
+            self.closing[0].append(Let(name := self.low.names.fresh(wish), row))
+            row = Expr("name", (), name, (), dtype)
+        self.top.done[root] = row
 
-    def row(self, wish: str, op: str, value: Expr, nest: _Nest) -> Expr:
-        """What the innermost loop adds up for itself."""
-        name, depth = self.low.names.fresh(wish), len(nest.axes)
-        nest.blocks[depth - 1].append(Start(name, op, value.dtype))
-        nest.sums[depth].append((op, name))
-        nest.blocks[depth].append(Store(name, None, value, op))
-        return Expr("name", (), name, (), value.dtype)
+    def row(self, wish: str, op: str, value: Expr, nest: _Nest, depth: int) -> Expr:
+        """What is added up from some depth on. Lanes and the innermost loop do so for themselves: shorter sums are more exact."""
+        order = nest.axes
+        start = self.before if depth == 0 else nest.blocks[depth]
+        if order and order[-1] == self.low.lane and not self.low.rows:
+            name = self.low.names.fresh(f"{wish}_lanes")
+            start.append(Start(name, op, value.dtype, WIDTH))
+            nest.blocks[len(order)].append(Store(name, ((self.low.variables[order[-1]], Size.of(1)),), value, op))
+            return Expr(f"{op}_of", (), name, (), value.dtype)
+        name = inner = self.low.names.fresh(wish)
+        start.append(Start(name, op, value.dtype))
+        found = Expr("name", (), name, (), value.dtype)
+        if len(order) - depth > 1:
+            inner = self.low.names.fresh(f"{wish}_row")
+            nest.blocks[len(order) - 1].append(Start(inner, op, value.dtype))
+            self.closing[len(order) - 1].append(Store(name, None, Expr("name", (), inner, (), value.dtype), op))
+        if order:
+            nest.sums[len(order)].append((op, inner))
+        nest.blocks[len(order)].append(Store(inner, None, value, op))
+        return found
 
     # -- values --------------------------------------------------------------------------------------------------
     def value(self, root: Node, nest: _Nest) -> Expr:
