@@ -106,7 +106,8 @@ def _compiler() -> Finding:
     from archc.runtime import native
 
     try:
-        return Finding("c++ compiler", True, f"{' '.join(native.compiler())}; the cpp target runs here")
+        command, threads = " ".join(native.compiler()), "" if native.has_threads() else ", in one thread"
+        return Finding("c++ compiler", True, f"{command}; the cpp target runs here{threads}")
     except native.BuildError as problem:
         return Finding("c++ compiler", None, f"{problem}; the torch target does without")
 
