@@ -21,7 +21,7 @@ bless: .venv/peers.installed  ## rewrite the expected texts of the tests; read t
 	.venv/bin/python -m pytest -q --bless $(PYTEST)
 
 figures: .venv/bench.installed  ## measure the suite on a quiet machine, and put the figures into the documents
-	.venv/bin/archc bench --suite --quick --out benchmarks/results/suite.json --chart docs/img/suite.svg
+	.venv/bin/archc bench --suite --quick --seconds 1 --out benchmarks/results/suite.json
 	.venv/bin/python benchmarks/pages.py
 
 size:  ## lines by folder against the budgets

@@ -1,6 +1,6 @@
-"""Puts what `archc bench --suite` measured into docs/performance.md and README.md: tables and means, between markers.
+"""Puts what `archc bench --suite` measured into docs/performance.md and README.md, between markers, and draws their chart.
 
-    archc bench --suite --quick --out benchmarks/results/suite.json --chart docs/img/suite.svg
+    archc bench --suite --quick --out benchmarks/results/suite.json
     python benchmarks/pages.py [FILE.json]
 
 `make figures` does both.
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from archc.bench import chart
 from archc.bench.case import LIMIT
 from archc.bench.run import means as by_column
 from archc.bench.table import FIRST, LAST, PARTS, columns, number
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SLACK = 300_000
 """Bytes that a measurement of memory may be off by: pages that the process touches for the first time."""
 RESULTS = ROOT / "benchmarks" / "results" / "suite.json"
+CHART = ROOT / "docs" / "img" / "suite.svg"
 TITLES = {"forward": "inference", "step": "training step"}
 
 
@@ -146,7 +148,8 @@ def machine(found: Mapping[str, Any]) -> str:
 
 
 def page(found: Mapping[str, Any]) -> str:
-    return "\n".join([f"Measured on {machine(found)}; {len(found['rows'])} rows, {found['settings']['seconds']:g} s each.\n",
+    rows = f"{len(found['rows'])} of {found['asked']} rows, {found['settings']['seconds']:g} s for each part"
+    return "\n".join([f"Measured on {machine(found)}; {rows}.\n",
                       means(found), families(found), "Inference:\n", figures(found, "forward"), "Training step:\n",
                       figures(found, "step"), "Other peers:\n", peers(found),
                       "Memory of a training step at its highest, and seconds from the text to the first step:\n", costs(found),
@@ -169,8 +172,8 @@ def readme(found: Mapping[str, Any]) -> str:
 def main() -> int:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS
     found = json.loads(path.read_text(encoding="utf-8"))
-    if "means" not in found:
-        raise SystemExit(f"{path} is of a run that was not finished")
+    CHART.parent.mkdir(exist_ok=True)
+    CHART.write_text(chart.drawn(found), encoding="utf-8")
     for name, marker, text in (("docs/performance.md", "suite", page(found)), ("README.md", "suite", readme(found))):
         file = ROOT / name
         file.write_text(between(file.read_text(encoding="utf-8"), marker, text), encoding="utf-8")

@@ -44,9 +44,9 @@ class Asked:
 
 
 def run(asked: Sequence[Asked], options: Options, say: Callable[[str], None] = lambda text: None,
-        each: Callable[[list[dict[str, Any]]], None] = lambda rows: None) -> dict[str, Any]:
-    """Everything that was measured. `say` hears what is being done, `each` the rows after every one. Builds go to a folder of
-    their own, so that every compile time is that of a first time."""
+        each: Callable[[dict[str, Any]], None] = lambda found: None) -> dict[str, Any]:
+    """Everything that was measured. `say` hears what is being done, `each` gets all that there is after every row. Builds go to a
+    folder of their own, so that every compile time is that of a first time."""
     import torch
 
     from archc.bench import machine
@@ -54,6 +54,11 @@ def run(asked: Sequence[Asked], options: Options, say: Callable[[str], None] = l
     torch.set_num_threads(options.threads)
     before = machine.described(options.device)
     rows: list[dict[str, Any]] = []
+
+    def whole() -> dict[str, Any]:
+        return {"machine": before, "load_after": list(os.getloadavg()), "settings": vars(options), "asked": len(asked),
+                "rows": rows, "means": means(rows)}
+
     with tempfile.TemporaryDirectory(prefix="archc-bench-") as folder:
         child = _Child(Path(folder), options)
         cold = _compiled(asked, options, child, say)
@@ -66,9 +71,8 @@ def run(asked: Sequence[Asked], options: Options, say: Callable[[str], None] = l
             found = {"name": case.name, "family": case.family, "size": case.size, "layer": case.layer, **found,
                      "cold_s": {name: c["seconds"] for name, c in first.items() if not c["left_out"]}}
             rows.append(found)
-            each(rows)
-    return {"machine": before, "load_after": list(os.getloadavg()), "settings": vars(options), "rows": rows,
-            "means": means(rows)}
+            each(whole())
+    return whole()
 
 
 def _compiled(asked: Sequence[Asked], options: Options, child: _Child,

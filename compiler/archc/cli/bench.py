@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,14 +77,12 @@ def _bench(options: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
-    def keep(rows: Sequence[dict[str, Any]]) -> None:
+    def keep(found: dict[str, Any]) -> None:
         if options.out:
-            _write(options.out, json.dumps({"rows": rows, "unfinished": True}, indent=1) + "\n")
+            _write(options.out, json.dumps(found, indent=1) + "\n")
 
     found = runs.run(asked, settings, say, keep)
     say("")
-    if options.out:
-        _write(options.out, json.dumps(found, indent=1) + "\n")
     if options.chart:
         from archc.bench import chart
 
