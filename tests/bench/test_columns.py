@@ -109,7 +109,7 @@ def test_sizes_that_are_wrong(file: str, sizes: dict[str, int], sentence: str) -
     (("std.norm", "--only", "kan"), 2, "--only chooses from the suite: --suite"),
     (("--suite", "--sizes", "n=1"), 2, "--layer, --sizes and --set are for a FILE; --only chooses from the suite"),
     (("--suite", "--only", "nothing of this name"), 1,
-     "no row of the suite has 'nothing of this name' in its name, family or size"),
+     "no row of the suite has 'nothing of this name' in its name, family and size"),
     (("std.norm", "--layer", "RMSNorm", "--seconds", "0"), 2, "--seconds is greater than 0, not 0"),
     (("std.norm", "--layer", "RMSNorm", "--sizes", "c"), 2, "--sizes takes NAME=VALUE, not 'c'"),
     (("std.norm", "--layer", "RMSNorm"), 1, "RMSNorm needs more sizes: --sizes c=N"),

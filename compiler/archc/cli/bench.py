@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_static(parser)
     parser.add_argument("--suite", action="store_true", help="the suite of archc's repository instead of a FILE")
     parser.add_argument("--quick", action="store_true", help="of the suite, one row a kind: for ten minutes of a quiet machine")
-    parser.add_argument("--only", metavar="TEXT", help="of the suite, rows whose name, family or size holds this")
+    parser.add_argument("--only", metavar="WORDS", help="of the suite, rows whose name, family and size hold these")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="to measure a row, forward and step each (2)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="(all cores)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="(cpu)")
@@ -112,11 +112,11 @@ def _suite(options: argparse.Namespace) -> list[Asked]:
     from archc.bench import cases
     from archc.bench.run import Asked
 
-    text = (options.only or "").lower()
-    found = [case for case in cases.suite() if text in f"{case.name} {case.family} {case.size}".lower()]
+    words = (options.only or "").lower().split()
+    found = [case for case in cases.suite() if all(w in f"{case.name} {case.family} {case.size}".lower() for w in words)]
     found = [case for case in found if case.quick or not options.quick]
     if not found:
-        raise InputError(f"no row of the suite has '{options.only}' in its name, family or size")
+        raise InputError(f"no row of the suite has '{options.only}' in its name, family and size")
     return [Asked(case, {"key": case.key}) for case in found]
 
 
