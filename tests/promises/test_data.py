@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import archc
 from archc import api
 from archc.limits import LIMITS
 from tests.promises.programs import codes
@@ -73,6 +74,15 @@ OURS = {"and", "or", "not", "if", "else", "for", "return", "with", "import", "Tr
 CPP = {"int32_t", "double", "template", "namespace", "new", "delete", "operator", "this"}
 SQL = {"select", "table", "where_", "from_", "order", "group", "union"}
 RESERVED = sorted({*keyword.kwlist, *keyword.softkwlist, *CPP, *SQL, "self", "torch", "F", "nn", "math", "print"} - OURS)
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("word", ["In", "Class", "Is", "Match"])
+def test_a_layer_with_kernels_may_be_called_as_a_keyword(word: str, tmp_path: Path) -> None:
+    forward = "forward(x[n]) -> like x { return exp(-x^2) + 1 }"
+    (tmp_path / "a.arch").write_text(f"layer {word}() {{\n    {forward}\n}}\n")
+    x = torch.linspace(-1, 1, 300)
+    torch.testing.assert_close(getattr(archc.load(tmp_path / "a.arch", backend="cpp"), word)()(x), torch.exp(-(x**2)) + 1)
 
 
 @pytest.mark.parametrize("word", RESERVED)

@@ -7,12 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from math import inf, nan
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+import archc
 from archc import api
 from tests.promises.programs import layer
 
@@ -175,6 +178,26 @@ def test_the_gradient_of_where_never_multiplies_a_nan_by_0(bad: str, at: float) 
     assert other.grad is None or other.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("backend", ["torch", pytest.param("cpp", marks=pytest.mark.compiler)])
+@pytest.mark.parametrize("bad, at", [
+    ("s + log(x)", 0.0), ("s * exp(1000 - 2000 * x)", 0.0), ("s / x", 0.0), ("s * sqrt(x)", -1.0), ("log(s) + sqrt(x)", 0.0),
+])  # fmt: skip
+def test_the_same_in_a_loop(bad: str, at: float, backend: Literal["torch", "cpp"], tmp_path: Path) -> None:
+    """Where a part of the branch is worked out before the loop, too: the steps that do not take it leave the state."""
+    body = f"scan t {{\n state s[n] = 2\n s = where(x > 0.5, {bad}, s)\n yield y = s\n}}\nreturn y"
+    (tmp_path / "loop.arch").write_text(f"layer Loop() {{\nforward(x[n, t]) -> [n, t] {{\n{body}\n}}\n}}\n")
+    module = archc.load(tmp_path / "loop.arch", backend=backend).Loop()
+    x = torch.tensor([[at, 0.75, at], [at, at, at]], dtype=torch.float64, requires_grad=True)
+    y = module(x)
+    (grad,) = torch.autograd.grad(y.sum(), x)
+    alone = module(x[:1, 1:2])
+    (expected,) = torch.autograd.grad(2 * alone.sum(), x)
+    after = alone.item()
+    assert y.tolist() == [[2, after, after], [2, 2, 2]]
+    torch.testing.assert_close(grad, expected, rtol=1e-12, atol=0)
+    assert grad[0, 1] != 0 and (grad[:, [0, 2]] == 0).all() and (grad[1] == 0).all()
+
+
 def test_the_same_of_the_derivative_of_a_derivative() -> None:
     module = layer("return where(x > 0.5, log(x), x^3)", "x[n]", "[n]")
     x = torch.tensor([0.0, 2.0], dtype=torch.float64, requires_grad=True)
@@ -232,6 +255,7 @@ def test_every_normaliser_over_nothing_and_over_one(op: str, size: int) -> None:
 # -- the same bits ---------------------------------------------------------------------------------------------------------
 STEPS = """
 import hashlib, sys, torch
+import archc
 from archc import api
 torch.set_num_threads(int(sys.argv[1]))
 for source, name, shape, arguments in [

@@ -20,7 +20,7 @@ from archc.ir import build
 from archc.ir.graph import Graph, Library, Node, Random, node, rewrite
 from archc.ir.meaning import meaning
 from archc.ops.table import OPS, SMOOTH
-from archc.passes.base import Keeps, Pass
+from archc.passes.base import Keeps, Pass, also_inside
 
 SAFE = {"log": 1.0, "log1p": 0.0, "sqrt": 1.0, "rsqrt": 1.0, "asin": 0.0, "acos": 0.0, "exp": 0.0, "expm1": 0.0, "sinh": 0.0,
         "cosh": 0.0, "tan": 0.0, "pow": 1.0, "softplus": 0.0}
@@ -33,6 +33,14 @@ def guard(graph: Graph) -> Graph:
 
 GUARD = Pass("guard", "operands are kept away from places where the target's derivative is nan and ours is not", guard,
              Keeps.ON_FINITE_INPUTS)
+
+
+def choices(graph: Graph) -> Graph:
+    return rewrite(graph, lambda current: _where(current) if current.op == "where" and current.type.dtype in SMOOTH else None)
+
+
+CHOICES = Pass("choices", "branches not taken are kept away from where the target's derivative is nan, before parts leave a loop",
+               also_inside(choices), Keeps.ON_FINITE_INPUTS)
 
 
 def _guarded(current: Node) -> Node | None:
@@ -90,7 +98,8 @@ def _kept_away(branch: Node, condition: Node, taken: bool) -> Node:
 def _replaced(current: Node, args: list[Node], condition: Node, taken: bool) -> Node:
     place = 1 if current.op == "div" else 0
     singular = current.op in SAFE or current.op == "div"
-    if singular and not _harmless(current.op, args[place]) and condition.axes <= current.axes:
+    away = args[place].op == "where" and args[place].args[0] is condition
+    if singular and not away and not _harmless(current.op, args[place]) and condition.axes <= current.axes:
         safe = build.const(1.0 if current.op == "div" else SAFE[current.op])
         args[place] = build.apply("where", *((condition, args[place], safe) if taken else (condition, safe, args[place])))
     if all(new is old for new, old in zip(args, current.args, strict=True)):

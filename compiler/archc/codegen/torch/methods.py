@@ -42,7 +42,8 @@ class Registry:
     def __call__(self, call: Call, native: bool) -> Custom:
         key = (call, native and not call.fused)
         if key not in self.made and call.fused:
-            title = self.names.fresh(f"_{names.snake_case(call.body.name)}")
+            wish = names.snake_case(call.body.name)
+            title = self.names.fresh(f"_{wish if names.python_name(wish) == wish else f'{wish}_group'}")  # in, of a layer In
             self.made[key], written = fused.write(call, title, self.rare if self.in_rare else self.kernels, self)
             self.written += written
         elif key not in self.made:
