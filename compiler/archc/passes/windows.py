@@ -92,6 +92,8 @@ def window_sum(root: Node, reading: Mapping[Node, Sequence[Node]] | None = None)
     rest = read.args[0].axes - {a.axis for a in known}
     if len(set(moving)) < len(moving) or rest & set(moving):
         return None
+    if all((a.tap, a.step, a.divide, a.offset) == (None, 1, 1, Size.of(0)) for a in known):
+        return None  # axes under other names
     members = (root, product, read)
     found = _gradient(members, known, rest) if summed == {True} else _forward(members, known, rest)
     return found if found is not None and (found.channels or found.filters) else None
