@@ -32,7 +32,7 @@ AROUND = {
     "compiler/archc/cli": 900,
     "compiler/archc/lsp": 1300,
     "compiler/archc/editor": 200,
-    "compiler/archc/bench": 1000,
+    "compiler/archc/bench": 1200,
     "compiler/archc/train": 1800,
     "stdlib": 1500,
 }
