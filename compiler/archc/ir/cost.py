@@ -17,6 +17,8 @@ from archc.ops.table import OPS
 NOTHING = Size.of(0)
 SPECIAL = 12
 """Additions that one call of a special function costs, vectorised: a polynomial, and the range of its argument."""
+KEPT = 8
+"""Additions in whose time a value is written to memory of a thread and read again."""
 
 
 @dataclass(frozen=True)

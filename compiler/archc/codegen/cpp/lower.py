@@ -15,6 +15,7 @@ from archc.checker.types import LEADING, Axis, Type, flat, layout_of
 from archc.codegen.cpp.form import LANE, Array, Block, Expr, Fill, For, Index, Kernel, Let, Start, Statement, Store, verify, walk
 from archc.codegen.cpp.prelude import RESERVED
 from archc.codegen.cpp.spelling import REDUCTIONS, SPELLING
+from archc.codegen.cpp.values import regrouped, repeated
 from archc.codegen.groups import Order, collapsed, in_operations, one_order, orders_of, with_names
 from archc.codegen.torch.names import Names
 from archc.ir.cost import effort
@@ -22,6 +23,8 @@ from archc.ir.graph import Graph, Node, Scan, topological, users
 from archc.passes.contractions import sides
 from archc.passes.group import split
 from archc.passes.windows import window_sum
+
+_Roots = tuple[frozenset[Axis], list[tuple[Node, bool]]]  # what the loops over some axes compute: to add up, or to store
 
 USED = (*RESERVED, "T", "threads", "team", "chunk", "chunks", "places", "at", *(f"place_{n}" for n in range(16)), "place",
         "lanes", LANE)
@@ -55,7 +58,8 @@ def lower(group: Graph, name: str, orders: Mapping[str, Order], doc: str = "") -
         from archc.codegen.cpp.products import lower_products  # which takes names from here
 
         return lower_products(spelled, name, doc)
-    return _Lowering(collapsed(spelled), name, doc).kernel()
+    joined = collapsed(spelled)
+    return _Lowering(regrouped(joined, _nested(joined)), name, doc).kernel()
 
 
 # ------------------------------------------------------------------------------------------------------ lowering
@@ -67,6 +71,7 @@ class _Nest:
     blocks: list[list[Statement]]
     done: dict[Node, Expr] = field(default_factory=dict)
     sums: list[Start] = field(default_factory=list)  # what the innermost loop adds up
+    kept: dict[Node, tuple[str, Order]] = field(default_factory=dict)  # what later nests read
 
 
 class _Lowering:
@@ -78,9 +83,7 @@ class _Lowering:
         cut = split(members, graph.roots, self.reading)
         assert cut is not None
         self.parallel, self.late = cut.parallel, cut.late
-        laid = one_order(orders_of(graph))
-        every = {axis for n in self.nodes for axis in n.axes}
-        self.order = (*sorted(every - set(laid), key=lambda axis: axis.name), *laid)
+        self.order = _nested(graph)
         self.names = Names([name] + [p.name for p in graph.inputs] + [o.name for o in graph.outputs] + list(USED))
         self.variables = {axis: self.names.fresh(axis.name) for axis in self.order}
         self.block: Block | None = None
@@ -95,6 +98,7 @@ class _Lowering:
         self.results: dict[Node, tuple[str, Order]] = {}  # reductions that lie in an array, by the axes that they keep
         self.scratch: list[Array] = []
         self.partial: list[tuple[str, Array]] = []
+        self.kept: frozenset[Node] = frozenset()
         self.level: dict[Node, int] = {}
         for current in self.nodes:
             below = max((self.level[arg] for arg in current.args), default=0)
@@ -106,21 +110,31 @@ class _Lowering:
         top = _Nest((), [[]])
         body: list[Statement] = []
         early = [n for n in self.nodes if n not in self.late]
+        sweeps: list[_Roots] = []
         edge = [n for n in self.nodes if n.op in REDUCTIONS and n in self.late and n.args[0] not in self.late]
         for level in range(max(self.level.values(), default=0) + 1):
             sums = [n for n in (*early, *edge) if n.op in REDUCTIONS and self.level[n] == level + 1]
             stored = [n for n in early if n in self.roots and self.level[n] == level]
-            self.sweep(sums, stored, top, body)
+            sweeps += self.sweep(sums, stored)
+        inside = frozenset(self.order[-1:]) - self.parallel
+        computed = [[root.args[0] if adds else root for root, adds in roots] for _, roots in sweeps]
+        self.kept = repeated(computed, self.nodes, inside, REDUCTIONS)
+        for axes, roots in sweeps:
+            self.nest(axes, roots, top, body)
+        for current in self.kept:  # lies in memory of the threads, which are done
+            self.results.pop(current, None)
+        self.kept = frozenset()
         after: list[Statement] = []
-        kept = self.parallel, self.block, self.lane, self.scratch
+        before = self.parallel, self.block, self.lane, self.scratch
         self.parallel, self.block, self.lane, self.scratch = frozenset(), None, None, []
         late_top = _Nest((), [[]])
         for level in range(max(self.level.values(), default=0) + 1):
             sums = [n for n in self.nodes if n in self.late and n.op in REDUCTIONS and n not in edge
                     and self.level[n] == level + 1]
             stored = [n for n in self.nodes if n in self.late and n in self.roots and self.level[n] == level]
-            self.sweep(sums, stored, late_top, after)
-        after_scratch, (self.parallel, self.block, self.lane, self.scratch) = self.scratch, kept
+            for axes, roots in self.sweep(sums, stored):
+                self.nest(axes, roots, late_top, after)
+        after_scratch, (self.parallel, self.block, self.lane, self.scratch) = self.scratch, before
         loops = [(self.variables[axis], axis.size) for axis in self.order if axis in self.parallel]
         if self.block:
             width = self.block.width
@@ -133,7 +147,7 @@ class _Lowering:
         verify(made)
         return made
 
-    def sweep(self, sums: Sequence[Node], stored: Sequence[Node], top: _Nest, body: list[Statement]) -> None:
+    def sweep(self, sums: Sequence[Node], stored: Sequence[Node]) -> list[_Roots]:
         """One pass over the axes inside: a nest of loops for each set of axes."""
         nests: dict[frozenset[Axis], list[tuple[Node, bool]]] = {}
         for root in sums:
@@ -141,10 +155,9 @@ class _Lowering:
         for root in stored:
             axes = frozenset(dim[0] for o in self.graph.outputs if o.node is root for dim in o.layout)
             nests.setdefault(axes - self.parallel, []).append((root, False))
-        for axes, roots in nests.items():
-            self.nest(axes, roots, top, body)
+        return list(nests.items())
 
-    def nest(self, axes: frozenset[Axis], roots: Sequence[tuple[Node, bool]], top: _Nest, body: list[Statement]) -> None:
+    def nest(self, axes: frozenset[Axis], roots: list[tuple[Node, bool]], top: _Nest, body: list[Statement]) -> None:
         order = tuple(axis for axis in self.order if axis in axes)
         nest = _Nest(order, [[] for _ in range(len(order) + 1)])
         before: list[Statement] = []
@@ -173,6 +186,7 @@ class _Lowering:
             starts = [replace(start, lanes=lanes) for start in nest.sums] if innermost else []
             inner = [*nest.blocks[depth - 1], *starts, loop, *closing[depth - 1]]
         body.extend(_tidy(inner))
+        self.results |= nest.kept
 
     # -- reductions ----------------------------------------------------------------------------------------------
     def reduction(self, root: Node, nest: _Nest, top: _Nest, before: list[Statement], closing: list[list[Statement]]) -> None:
@@ -256,12 +270,19 @@ class _Lowering:
             home = nest if inside & frozenset(nest.axes) else top
             depth = max((i + 1 for i, axis in enumerate(nest.axes) if axis in inside), default=0)
             made = self.expr(current, nest, top)
-            several = len(self.reading.get(current, ())) > 1 or any(
+            keep = current in self.kept and current not in self.results
+            several = keep or len(self.reading.get(current, ())) > 1 or any(
                 self.depth(reader, nest) > depth for reader in self.reading.get(current, ()))
             if made.op not in ("name", "const", "size") and (several or made.op == "load" or _weight(made) > 6):
                 name = self.names.fresh(self.graph.notes.names.get(current, _default(current)))
                 home.blocks[depth if home is nest else 0].append(Let(name, made))
                 made = Expr("name", (), name, (), made.dtype)
+            if keep:
+                axes = tuple(axis for axis in self.order if axis in inside)
+                array = Array(self.names.fresh("kept"), made.dtype, product(self.extent(axis) for axis in axes))
+                self.scratch.append(array)
+                home.blocks[depth].append(Store(array.name, self.index(axes, inside=True), made))
+                nest.kept[current] = array.name, axes
             home.done[current] = made
         return nest.done.get(root) or top.done[root]
 
@@ -305,6 +326,13 @@ def symbols_of(graph: Graph, names: Names) -> tuple[tuple[str, str], ...]:
     symbols |= {s for n in nodes if n.op == "size" for s in n.attrs.symbols}  # type: ignore[union-attr]
     wishes = {symbol: "rows" if symbol == LEADING else symbol for symbol in sorted(symbols)}
     return tuple((symbol, names.fresh(f"{wish}_size" if wish in names.visible else wish)) for symbol, wish in wishes.items())
+
+
+def _nested(graph: Graph) -> Order:
+    """All axes, in the order of the loops."""
+    laid = one_order(orders_of(graph))
+    every = {axis for n in topological(graph.roots) for axis in n.axes}
+    return (*sorted(every - set(laid), key=lambda axis: axis.name), *laid)
 
 
 def _degree(size: Size) -> int:
