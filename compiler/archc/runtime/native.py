@@ -284,11 +284,13 @@ def machine() -> str:
 
 
 def build(text: str, flags: Sequence[str] = (), afresh: bool = False) -> Path:
-    """The shared library of a text: from the cache, or built beside its place and moved there whole.
+    """The shared library of a text: from the cache, or built beside its place and moved there whole. `ARCHC_CXXFLAGS` has further
+    flags for the compiler, such as the instructions that it may use: `-mno-avx512f`.
 
     `afresh`: not from the cache, and in the system's folder for temporary files if the cache cannot be written. Whoever builds
     the same at the same time does it once more, and the last one stays. Raises BuildError and OSError.
     """
+    flags = (*flags, *os.environ.get("ARCHC_CXXFLAGS", "").split())
     key = blake2b(f"{machine()}\n{flags}\n{text}".encode(), digest_size=16).hexdigest()
     folder = kept()
     done = folder / f"{key}.so"

@@ -88,6 +88,12 @@ def test_random_groups_with_products(seeds: range) -> None:
     assert len(multiply) >= 0.9 * len(seeds)
 
 
+@pytest.mark.parametrize("flags", ["-mno-avx512f", "-mno-avx", "-mprefer-vector-width=256"])
+def test_other_instructions(flags: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHC_CXXFLAGS", flags)
+    assert compare(list(cases(range(6)))) > 6
+
+
 def compare(every: Sequence[Case]) -> int:
     """Compares kernels with the evaluator, and says how often."""
     built = library([case.kernel for case in every])

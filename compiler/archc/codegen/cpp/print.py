@@ -31,6 +31,7 @@ from archc.codegen.cpp.form import (
 from archc.codegen.cpp.multiply import MULTIPLY, VECTORS
 from archc.codegen.cpp.prelude import PRELUDE
 from archc.codegen.cpp.spelling import NEUTRAL, PRAGMAS, REDUCTIONS, SPELLING, TIGHT
+from archc.codegen.cpp.vectors import vectors
 from archc.codegen.cpp.windows_prelude import WINDOWS
 from archc.ops.table import DType
 
@@ -44,12 +45,14 @@ SELDOM = ", built when it is first called"
 
 def text(kernels: Sequence[Kernel], head: str, rare: Sequence[Kernel] = ()) -> str:
     """One file with all kernels, each below a line of its own. Those that are `rare` are built when they are first called."""
-    every = [part for kernel in (*kernels, *rare) for part in (*kernel.before, *parts(kernel.body))]
-    multiplies, windows = (any(isinstance(part, kind) for part in every) for kind in (Product, Sums))
-    lines = [f"// {head}", PRELUDE, *[VECTORS] * (multiplies or windows), *[MULTIPLY] * multiplies, *[WINDOWS] * windows]
+    lines: list[str] = []
     for kernel in (*kernels, *rare):
         lines += [f"{RULE} {kernel.name}{SELDOM * (kernel in rare)}", *_Printer(kernel).lines(), ""]
-    return "\n".join(lines)
+    body = "\n".join(lines)
+    every = [part for kernel in (*kernels, *rare) for part in (*kernel.before, *parts(kernel.body))]
+    multiplies, windows = (any(isinstance(part, kind) for part in every) for kind in (Product, Sums))
+    more = [*[VECTORS] * (multiplies or windows), *[MULTIPLY] * multiplies, *[WINDOWS] * windows]
+    return "\n".join([f"// {head}", vectors(body), PRELUDE, *more, body])
 
 
 class _Printer:
