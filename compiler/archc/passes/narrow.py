@@ -345,14 +345,18 @@ class Blocks:
     full_hi: Node
 
 
+def live_along(axis: Axis, term: Node, op: str) -> Live:
+    """Where along an axis a term of a reduction may differ from its neutral value."""
+    return _Along(axis).live(term, NEUTRAL[op]) if op in NEUTRAL else EVERYWHERE
+
+
 def narrowed(reduction: Node) -> tuple[Narrowed, ...]:
     """The axes of a reduction that have a live range, and it."""
-    neutral = NEUTRAL.get(reduction.op)
-    if neutral is None or not isinstance(reduction.attrs, frozenset):
+    if not isinstance(reduction.attrs, frozenset):
         return ()
     found = []
     for axis in sorted(reduction.attrs, key=lambda axis: axis.name):
-        live = _Along(axis).live(reduction.args[0], neutral)
+        live = live_along(axis, reduction.args[0], reduction.op)
         if live.narrow:
             found.append(Narrowed(reduction, axis, live))
     return tuple(found)

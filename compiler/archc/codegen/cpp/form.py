@@ -17,6 +17,9 @@ from archc.ops.table import DType
 Index = tuple[tuple[str, Size], ...]
 """Loop variables times strides, added up."""
 
+Extent = tuple["Size | str", ...]
+"""Numbers of elements, multiplied."""
+
 
 @dataclass(frozen=True)
 class Expr:
@@ -49,12 +52,13 @@ class Start:
 
 @dataclass(frozen=True)
 class Fill:
-    """The first `count` elements of an array with the neutral value of a reduction."""
+    """`count` elements of an array with the neutral value of a reduction."""
 
     array: str
     op: str
-    count: Size
+    count: Size | Extent
     dtype: DType
+    at: Index = ()
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,9 @@ class Store:
 
 @dataclass(frozen=True)
 class For:
-    """A loop from 0 up to a size, or to the elements that a block has left; `reverse`: from the last one down. `simd`: its steps
-    are independent but for `sums`. `lanes`: so many steps at a time, and the number of each among them is the variable `lane`."""
+    """A loop from 0, or `start`, up to a size, or to the elements that a block has left; `reverse`: from the last one down.
+    `simd`: its steps are independent but for `sums`. `lanes`: so many steps at a time, and the number of each among them is the
+    variable `lane`."""
 
     variable: str
     extent: Size | str
@@ -79,6 +84,7 @@ class For:
     sums: tuple[tuple[str, str], ...] = ()  # operation and variable
     reverse: bool = False
     lanes: int = 0
+    start: str = "0"
 
 
 @dataclass(frozen=True)
@@ -106,12 +112,12 @@ JOINED = frozenset(f"{op}_of" for op in ("sum", "max", "min", "any", "all"))
 
 @dataclass(frozen=True)
 class Blocks:
-    """A loop from `start` to `end` along an axis, `width` elements at a time; inside, `variable_first` and `variable_count` say
-    which ones."""
+    """A loop from `start` to before `end` along an axis, `width` elements at a time; inside, `variable_first` and
+    `variable_count` say which ones."""
 
     variable: str
-    start: Size
-    end: Size
+    start: Size | Expr
+    end: Size | Expr
     width: int
     body: tuple[Statement, ...]
 
@@ -131,7 +137,6 @@ class Product:
     strides: tuple[Size, Size, Size, Size]
 
 
-Extent = tuple["Size | str", ...]
 
 
 @dataclass(frozen=True)
@@ -198,7 +203,8 @@ class Kernel:
     """`parallel`: loop variables and extents, outermost first, the block's number last. `partial`: arrays that each chunk adds up
     for itself, added together in order of the chunks when all are done; then comes `after`. `chunks` says how many there are
     where the result depends on it, so that it does not depend on the number of threads. One thread does it `alone` where `work`
-    is less. `before` comes first, in one thread or with threads of its own.
+    is less. `before` comes first, in one thread or with threads of its own. `uneven`: some places have more to do than others,
+    so that each thread takes chunks from all over.
     """
 
     name: str
@@ -219,6 +225,7 @@ class Kernel:
     after_scratch: tuple[Array, ...] = ()
     before: tuple[Fill | Sums, ...] = ()
     most: tuple[Size, int] | None = None  # where a size is larger than a number, a library is faster
+    uneven: bool = False
 
 
 def verify(kernel: Kernel) -> None:
@@ -248,6 +255,9 @@ def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], ke
             continue
         if isinstance(statement, Blocks):
             names = {f"{statement.variable}_first", f"{statement.variable}_count"}
+            ends = [part for end in (statement.start, statement.end) if isinstance(end, Expr) for part in walk(end)]
+            for name in (str(part.value) for part in ends if part.op == "name"):
+                _demand(name in known, name, kernel)
             _verify(statement.body, known | names, writable, kernel)
             continue
         if isinstance(statement, Product):
@@ -264,6 +274,9 @@ def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], ke
             _demand(statement.into in writable, statement.into, kernel)
             _demand(bool(statement.along), statement.into, kernel)
             continue
+        if isinstance(statement, Fill):
+            for variable, _ in statement.at:
+                _demand(variable in known, variable, kernel)
         if isinstance(statement, (Fill, Store)):
             _demand(statement.array in writable, statement.array, kernel)
         if isinstance(statement, Store):

@@ -99,7 +99,8 @@ class _Printer:
             lines.append(f"Memory<{kind}> {array.name}_parts(chunks * {self.tight(array.count)}, {_neutral(op, array.dtype)});")
         lines += [f"const int team = {self.size(kernel.work)} < {kernel.alone} ? 1 : threads;",
                   "#pragma omp parallel num_threads(team) if (team > 1)", "{", *self.memory(kernel.scratch, STEP),
-                  f"{STEP}#pragma omp for schedule(static)", f"{STEP}for (int64_t chunk = 0; chunk < chunks; ++chunk) {{"]
+                  f"{STEP}#pragma omp for schedule(static{', 1' * kernel.uneven})",
+                  f"{STEP}for (int64_t chunk = 0; chunk < chunks; ++chunk) {{"]
         for _, array in kernel.partial:
             start = f"{array.name}_parts.data() + chunk * {self.tight(array.count)}"
             lines.append(f"{STEP * 2}{TYPES[array.dtype]}* __restrict {array.name} = {start};")
@@ -159,7 +160,9 @@ class _Printer:
                     lines.append(f"{indent}{kind} {statement.name} = {neutral};")
             elif isinstance(statement, Fill):
                 neutral = _neutral(statement.op, statement.dtype)
-                lines.append(f"{indent}std::fill_n({statement.array}, {self.size(statement.count)}, {neutral});")
+                count = self.size(statement.count) if isinstance(statement.count, Size) else self.extent(statement.count)
+                where = f"{statement.array} + {self.index(statement.at)}" if statement.at else statement.array
+                lines.append(f"{indent}std::fill_n({where}, {count}, {neutral});")
             elif isinstance(statement, Store):
                 lines.append(f"{indent}{self.store(statement)}")
             elif isinstance(statement, Local):
@@ -195,7 +198,7 @@ class _Printer:
         if loop.simd:
             sums = "".join(f" reduction({PRAGMAS.get(op, f'{op}_of')}:{name})" for op, name in loop.sums)
             lines.append(f"{indent}#pragma omp simd{sums}")
-        head = f"{indent}for (int64_t {v} = 0; {v} < {extent}; ++{v}) {{"
+        head = f"{indent}for (int64_t {v} = {loop.start}; {v} < {extent}; ++{v}) {{"
         if loop.reverse:
             head = f"{indent}for (int64_t {v} = {extent} - 1; {v} >= 0; --{v}) {{"
         return [*lines, head, *self.block(loop.body, indent + STEP), f"{indent}}}"]
@@ -232,8 +235,12 @@ class _Printer:
         return [*head, *(f"{inner}{line}" for line in lines), *[f"{indent}}}"] * block.loop]
 
     def blocks(self, loop: Blocks, indent: str) -> list[str]:
-        v, width, end = loop.variable, loop.width, self.size(loop.end)
-        return [f"{indent}for (int64_t {v}_first = {self.size(loop.start)}; {v}_first < {end}; {v}_first += {width}) {{",
+        v, width = loop.variable, loop.width
+        start, end = (self.size(end) if isinstance(end, Size) else self.expr(end) for end in (loop.start, loop.end))
+        first = f"{v}_first = {start}"
+        if isinstance(loop.end, Expr):
+            first, end = f"{first}, {v}_end = {end}", f"{v}_end"
+        return [f"{indent}for (int64_t {first}; {v}_first < {end}; {v}_first += {width}) {{",
                 f"{indent}{STEP}const int64_t {v}_count = std::min<int64_t>({width}, {end} - {v}_first);",
                 *self.block(loop.body, indent + STEP), f"{indent}}}"]
 

@@ -35,11 +35,12 @@ from archc.codegen.cpp.form import (
     Store,
     verify,
 )
-from archc.codegen.cpp.lower import ALONE, USED, _default, _degree, _tidy, _weight, arrays_of, symbols_of
+from archc.codegen.cpp.live import ends_of
+from archc.codegen.cpp.lower import ALONE, CHUNKS, USED, _default, _degree, _tidy, _weight, arrays_of, symbols_of
 from archc.codegen.cpp.spelling import REDUCTIONS
 from archc.codegen.groups import Order, one_order, orders_of
 from archc.codegen.torch.names import Names
-from archc.ir.build import apply, reduce
+from archc.ir.build import apply, const, reduce, size
 from archc.ir.graph import Graph, Node, rewrite, topological, users
 from archc.passes.contractions import over, parallel, sides
 from archc.passes.hoist import HOIST
@@ -124,10 +125,12 @@ class _Tiled:
         self.widths = self.blocks()
         self.live: dict[Node, list[Memory]] = {}
         self.scratch: list[Array] = []
+        self.uneven = False
+        self.trimmed: frozenset[Axis] = frozenset()
 
     def variable(self, axis: Axis) -> str:
         found = self.names.fresh(axis.name)
-        self.names.visible |= {f"{found}_first", f"{found}_count", f"{found}_block"}
+        self.names.visible |= {f"{found}{end}" for end in ("_first", "_count", "_block", "_end")}
         return found
 
     def values(self, current: Node) -> Sequence[Node]:
@@ -183,8 +186,7 @@ class _Tiled:
             body += self.segment((number, False))
             inner = self.segment((number, True), body)
             if self.walked and inner:
-                loop = Blocks(self.variables[self.walked], Size.of(0), self.walked.size, self.widths[self.walked], tuple(inner))
-                body.append(loop)
+                body.append(Blocks(self.variables[self.walked], *self.ends(number), self.widths[self.walked], tuple(inner)))
                 self.live = {n: found for n, found in self.live.items() if self.walked not in n.axes}
         loops = [(self.variables[axis], axis.size) for axis in self.order if axis in self.whole]
         if self.rows:
@@ -194,14 +196,62 @@ class _Tiled:
         made = Kernel(
             self.name, self.doc, *arrays_of(graph), symbols_of(graph, self.names),
             tuple(p.name for p in graph.inputs if p.role == "number"), tuple(loops), None, tuple(body),
-            max((n.type.count for n in self.nodes), key=_degree), ALONE, scratch=tuple(self.scratch))
+            max((n.type.count for n in self.nodes), key=_degree), ALONE, CHUNKS if self.uneven else None,
+            tuple(self.scratch), uneven=self.uneven)
         verify(made)
         return made
+
+    def ends(self, number: int) -> tuple[Size | Expr, Size | Expr]:
+        """Where a walk begins and ends for a block of rows: beyond, all that it reduces is neutral."""
+        assert self.walked is not None
+        start, end = Size.of(0), self.walked.size
+        if any(self.walked in o.node.axes and self.phase[o.node] == number for o in self.graph.outputs):
+            return start, end  # what it gives has a value everywhere
+        events = [event for event in self.events if self.part[event] == (number, True) and self.walked in over(event)]
+        found = self.live_ends(events, self.walked, self.rows)
+        return tuple(self.number(n) if n is not None else whole for n, whole in zip(found, (start, end), strict=True))  # type: ignore[return-value]
+
+    def live_ends(self, events: Sequence[Node], axis: Axis, rows: Axis | None) -> tuple[Node | None, Node | None]:
+        found = ends_of(events, axis, (rows, self.variables[rows]) if rows else None, self.whole,
+                        {p.name for p in self.graph.inputs if p.role == "number"})
+        self.uneven |= found != (None, None)
+        return found
+
+    def trim(self, segment: Segment) -> list[Statement]:
+        """Where loops inside a part begin and end: beyond, all that its reductions add to or over an axis is neutral."""
+        number, inside = segment
+        self.trimmed = frozenset()
+        if self.walked and not inside:
+            return []
+        events = [event for event in self.events if self.part[event] == segment]
+        given = {axis for o in self.graph.outputs if self.phase[o.node] == number and (self.walked in o.node.axes) == inside
+                 for axis in o.node.axes}
+        for axis in self.order:
+            if axis in self.whole or axis in (self.rows, self.walked) or axis in given:
+                continue
+            over_it = [event for event in events if axis in event.args[0].axes and over(event) & {axis, self.walked}]
+            lo, hi = self.live_ends(over_it, axis, self.walked if inside else self.rows)
+            if lo is not None or hi is not None:
+                self.trimmed = frozenset((axis,))
+                v = self.variables[axis]
+                first, end = (Expr("name", (), f"{v}_{text}", (), "int") for text in ("first", "end"))
+                none, rest = Expr("const", (), 0, (), "int"), Expr("sub", (end, first), None, (), "int")
+                count = Expr("maximum", (rest, none), None, (), "int")
+                return [Let(f"{v}_first", self.number(const(0) if lo is None else lo)),
+                        Let(f"{v}_end", self.number(size(axis.size) if hi is None else hi)), Let(f"{v}_count", count)]
+        return []
+
+    def number(self, n: Node) -> Expr:
+        """An int that depends on the place of the kernel."""
+        nest = _Nest((), [[]])
+        for current in topological([n]):
+            nest.done[current] = self.expr(current, nest)
+        return nest.done[n]
 
     def segment(self, segment: Segment, before: list[Statement] | None = None) -> list[Statement]:
         """The statements of a part; what starts before its walk is added to `before`."""
         number, inside = segment
-        body: list[Statement] = []
+        body: list[Statement] = [*self.trim(segment)]
         starts = body if before is None else before
         for events in self.steps(segment):
             sums = [event for event in events if event not in self.sides]
@@ -216,7 +266,9 @@ class _Tiled:
                     if not any(dense is None or memory.axes[-1:] == (dense,) for memory in known):
                         to = ahead if inside and self.walked not in side.axes else made
                         to.setdefault(side, []).append(self.tile(side, dense))
+            trimmed, self.trimmed = self.trimmed, frozenset() if inside else self.trimmed
             self.sweep([], ahead, starts)
+            self.trimmed = trimmed
             self.sweep(sums, made, body, starts if inside else body)
             for choice in products:
                 self.multiply(choice, body, starts)
@@ -260,10 +312,18 @@ class _Tiled:
                 found.append((f"{v}_first", stride))
             if axis not in but:
                 found.append((v, stride))
+            elif axis in self.trimmed:
+                found.append((f"{v}_first", stride))
         return tuple(found)
 
     def extent(self, axis: Axis) -> Size | str:
-        return f"{self.variables[axis]}_count" if axis in self.widths else axis.size
+        return f"{self.variables[axis]}_count" if axis in self.widths or axis in self.trimmed else axis.size
+
+    def loop(self, axis: Axis, body: Sequence[Statement], simd: bool = False, sums: Sequence[tuple[str, str]] = ()) -> For:
+        v = self.variables[axis]
+        if axis in self.trimmed:
+            return For(v, f"{v}_end", tuple(body), simd, tuple(sums), start=f"{v}_first")
+        return For(v, self.extent(axis), tuple(body), simd, tuple(sums))
 
     # -- sweeps --------------------------------------------------------------------------------------------------
     def sweep(self, sums: Sequence[Node], made: Mapping[Node, Sequence[Memory]], body: list[Statement],
@@ -312,7 +372,7 @@ class _Tiled:
         inner = nest.blocks[-1]
         for depth in range(len(nest.axes), 0, -1):
             axis, innermost = nest.axes[depth - 1], depth == len(nest.axes)
-            loop = For(self.variables[axis], self.extent(axis), tuple(inner), innermost, tuple(nest.sums) if innermost else ())
+            loop = self.loop(axis, inner, innermost, nest.sums if innermost else ())
             inner = [*nest.blocks[depth - 1], loop, *(nest.closing if innermost else ())]
         return _tidy(inner)
 
@@ -389,8 +449,15 @@ class _Tiled:
         """A product of two tiles or tensors, inside loops over the axes that do not lie in memory as one."""
         total, dense = choice.total, choice.dense
         target = self.tile(total, dense)
-        fill = Fill(target.name, "sum", self.scratch[-1].count, "float")
-        (starts if self.walked in over(total) else body).append(fill)
+        whole = Fill(target.name, "sum", self.scratch[-1].count, "float")
+        if self.walked in over(total):
+            starts.append(whole)
+        elif target.axes[0] in self.trimmed:
+            rest = tuple(map(self.width, target.axes[1:]))
+            at = self.index(target, target.axes)
+            body.append(Fill(target.name, "sum", (self.extent(target.axes[0]), *rest), "float", at))
+        else:
+            body.append(whole)
         self.live[total] = [target]
         left, right = (next(m for m in (*self.live.get(side, ()), self.tensors.get(side)) if m and (
             at is None or m.axes[-1:] == (at,))) for side, at in choice.factors)
@@ -406,7 +473,7 @@ class _Tiled:
             target.name, self.index(target, together), left.name, self.index(left, together), right.name,
             self.index(right, together), (self.count(rows), self.count(columns), self.count(deep)), strides)
         for axis in reversed([a for a in inside if a in total.args[0].axes and a not in together]):
-            made = For(self.variables[axis], self.extent(axis), (made,))
+            made = self.loop(axis, (made,))
         body.append(made)
 
     def joined(self, axes: Sequence[Axis], memories: Sequence[Memory]) -> Order:
@@ -416,7 +483,7 @@ class _Tiled:
             inner = found[-1]
             if inner in self.widths and not all(memory.tile for memory in memories):
                 break
-            if inner in self.widths and inner != self.lanes:
+            if inner in self.trimmed or (inner in self.widths and inner != self.lanes):
                 break
             if any(self.stride(memory, axis) != self.stride(memory, inner) * self.width(inner) for memory in memories):
                 break
