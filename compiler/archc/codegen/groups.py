@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import pairwise
 
+from archc.checker.sizes import Size
 from archc.checker.types import Axis, Type, flat, layout_of
 from archc.codegen.torch.names import Names
 from archc.ir.build import apply
@@ -17,6 +18,18 @@ from archc.passes.base import also_inside
 from archc.passes.group import split
 
 Order = tuple[Axis, ...]
+
+PARTS = Axis("parts", Size.symbol("parts"))
+"""Of arrays with an element for each part of a kernel's work: these parts."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What is left to compute when the parts of a kernel's work are done: a graph of the group's inputs and of arrays of parts, and
+    the results that it gives."""
+
+    graph: Graph
+    parts: tuple[str, ...]
 
 
 def with_names(graph: Graph, used: Iterable[str]) -> Graph:
@@ -47,9 +60,18 @@ def in_operations(graph: Graph, known: Set[str]) -> Graph:
 # ------------------------------------------------------------------------------------------- axes that are one
 def collapsed(graph: Graph) -> Graph:
     """The graph with neighbouring axes that are always together as one."""
+    return collapsed_with_parts(graph)[0]
+
+
+def collapsed_with_parts(graph: Graph) -> tuple[Graph, dict[Axis, Order]]:
+    """The collapsed graph, and the axes that each of its new axes stands for, outermost first."""
+    parts: dict[Axis, Order] = {}
     while pair := _pair(graph):
-        graph = _joined(graph, *pair)
-    return graph
+        first, second = pair
+        graph = _joined(graph, first, second)
+        whole = parts.pop(first, (first,)) + parts.pop(second, (second,))
+        parts[_whole(first, second)] = whole
+    return graph, parts
 
 
 def _pair(graph: Graph) -> tuple[Axis, Axis] | None:
@@ -70,7 +92,11 @@ def _pair(graph: Graph) -> tuple[Axis, Axis] | None:
 
 
 def _joined(graph: Graph, first: Axis, second: Axis) -> Graph:
-    return relabelled(graph, {first: Axis(f"{first.name}_{second.name}", first.size * second.size), second: None})
+    return relabelled(graph, {first: _whole(first, second), second: None})
+
+
+def _whole(first: Axis, second: Axis) -> Axis:
+    return Axis(f"{first.name}_{second.name}", first.size * second.size)
 
 
 def relabelled(graph: Graph, names: Mapping[Axis, Axis | None]) -> Graph:
