@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import tempfile
 from pathlib import Path
@@ -14,6 +15,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
+# Kernels for GPUs run under Triton's interpreter, on any machine; it looks once, when it is imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # Kernels that tests build do not fill the user's cache.
 _cache = tempfile.TemporaryDirectory(prefix="archc-tests-")
@@ -69,6 +73,8 @@ def _has_compiler() -> bool:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("compiler") and not _has_compiler():
         pytest.skip("this machine has no C++ compiler")
+    if item.get_closest_marker("triton") and importlib.util.find_spec("triton") is None:
+        pytest.skip("triton is not installed")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

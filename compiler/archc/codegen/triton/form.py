@@ -184,7 +184,7 @@ def verify(kernel: Kernel) -> None:
     writable = {array.name for array in kernel.outputs} | {partial.name for partial in kernel.partials} | scratch
     for name, body in kernel.bodies:
         inner = {axis.variable for axis in kernel.inner} if name == "resident" else set()
-        known = told | inner | scratch | {"program"}
+        known = told | inner | scratch | {"here"}
         known = _verify(body.head, known, writable, masks, kernel)
         known = _verify(body.body, known, writable, masks, kernel)
         _verify(body.tail, known, writable, masks, kernel)

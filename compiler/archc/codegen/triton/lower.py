@@ -52,7 +52,7 @@ from archc.codegen.triton.spelling import REDUCTIONS, SPELLING
 from archc.ir.graph import Graph, Node, Port, node, topological, users
 from archc.passes.group import split
 
-USED = (*RESERVED, "tl", "triton", "torch", "REAL", "INDEX", "UNIT", "PLACES", "place", "places", "program", "chunk", "chunks",
+USED = (*RESERVED, "tl", "triton", "torch", "REAL", "INDEX", "UNIT", "PLACES", "place", "places", "program", "here", "chunk", "chunks",
         "length", "first", "in_places", "plan", "Plan")
 """Names of the code around a kernel's body."""
 
@@ -229,7 +229,7 @@ class _Lowering:
     def partial_index(self, edge: Node) -> Index:
         """One element for each program, then the inner axes that the reduction keeps."""
         inside = self.index(self.kept_inside(edge))
-        return (("program", tuple(self.extent[axis] for axis in self.kept_inside(edge))), *inside)
+        return (("here", tuple(self.extent[axis] for axis in self.kept_inside(edge))), *inside)
 
     # -- everything at once --------------------------------------------------------------------------------------
     def resident(self) -> Body:

@@ -88,7 +88,8 @@ class _Printer:
         count = " * ".join(extent for _, extent in kernel.along) or "1"
         lines = ["program = tl.program_id(0).to(INDEX)", f"places = {count}"]
         if kernel.partials:
-            lines += ["chunk = program % chunks", *self.unravel("program // chunks", kernel.across)]
+            lines += [f"here = program + tl.zeros([{', '.join(['1'] * self.rank)}], INDEX)", "chunk = program % chunks",
+                      *self.unravel("here // chunks", kernel.across)]
         if form == "resident":
             for at, inner in enumerate(kernel.inner):
                 lines += [f"{inner.variable} = tl.arange(0, {inner.tile}){self.beside(at + 1)}",
@@ -137,10 +138,10 @@ class _Printer:
         kernel = self.kernel
         along, across, inner = kernel.extents
         tensors = [*self.tensors]
-        first = next(array.name for array in kernel.inputs if array.dtype == "float")
         lines = _call(f"def {kernel.name}", [*tensors, *self.written, *kernel.numbers], ":")
         given = [f"({', '.join(tensors)}{',' * (len(tensors) == 1)})", f"places={self.product(along)}",
                  f"inner=({''.join(f'{self.size(size)}, ' for size in inner).rstrip()})"]
+        given += [f"row={self.size(size)}" for _, size, unit in kernel.sizes if unit]
         given += [f"across={self.product(across)}"] if across else []
         given += [f"least={kernel.least}"] if kernel.least > 1 else []
         given += [f"held={kernel.held}"]
@@ -162,7 +163,6 @@ class _Printer:
                                               "num_warps=plan.warps"], "")
         body += [f"return {', '.join(partial.name for partial in kernel.partials)}" + "," * (len(kernel.partials) == 1)
                  ] if kernel.partials else []
-        del first
         return [*lines, *(f"{STEP}{line}" for line in body)]
 
     def product(self, sizes: Sequence[Size]) -> str:
