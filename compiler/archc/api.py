@@ -119,7 +119,7 @@ def package(program: Program, layers: Iterable[str], static: Mapping[str, object
         return lower_package(units, program.root.path)
 
 
-def load(source: str | Path, *, backend: Literal["auto", "torch", "cpp"] = "auto", **static: object) -> Namespace:
+def load(source: str | Path, *, backend: Literal["auto", "torch", "cpp", "triton"] = "auto", **static: object) -> Namespace:
     """The layers of a file, or of a module of the library such as `"std.norm"`, as nn.Module classes:
 
         Gate = archc.load("gate.arch", squeeze=8).Gate
@@ -134,9 +134,9 @@ def load(source: str | Path, *, backend: Literal["auto", "torch", "cpp"] = "auto
     from archc.loaded import namespace
 
     chosen = automatic() if backend == "auto" else backend
-    if chosen not in ("torch", "cpp"):
-        raise ValueError(f"there is no backend {chosen!r}; this version has 'torch', 'cpp', and 'auto', which chooses")
-    return namespace(source, static, ("torch",) if chosen != "cpp" else ("torch", "cpp"))
+    if chosen not in ("torch", "cpp", "triton"):
+        raise ValueError(f"there is no backend {chosen!r}; this version has 'torch', 'cpp', 'triton', and 'auto', which chooses")
+    return namespace(source, static, tuple(dict.fromkeys(("torch", chosen))))
 
 
 def automatic() -> str:
@@ -222,7 +222,7 @@ def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str,
             from archc.passes.pairs import paired
 
             found = simplified(paired(found))
-        found = grouped(found) if "cpp" in targets else found
+        found = grouped(found) if {"cpp", "triton"} & set(targets) else found
         digest, options = source_hash(program, static), {"pairs": True} if pairs else {}
         return emit(found, targets=targets, compiler_version=__version__, source_hash=digest, options=options)
 

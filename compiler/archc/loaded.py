@@ -99,6 +99,11 @@ def _module(program: Program, key: str, layer: str, static: Mapping[str, object]
 
         native.SOURCES[where] = files["kernels.cpp"]
         sys.modules[f"{parent}.runtime"] = native
+    if "kernels.py" in files:
+        from archc.runtime import gpu
+
+        gpu.SOURCES[where] = files["kernels.py"]
+        sys.modules[f"{parent}.gpu"] = gpu
     exec(compile(text, where, "exec", dont_inherit=True), made.__dict__)  # our own compiler's output
     (title,) = json.loads(files["manifest.json"])["layers"]  # not the layer's own name where that means something else in Python
     made.__dict__["__layer__"] = made.__dict__[title]

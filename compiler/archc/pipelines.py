@@ -38,14 +38,14 @@ STEPPING: tuple[Pass, ...] = (STEP, *INFERENCE)
 # For a target: what is simplest, then what the target's library does whole.
 TORCH: tuple[Pass, ...] = (*INFERENCE, *PREPARE)
 
-# For C++: what is simplest, in groups; torch computes what is between them.
+# For C++ and Triton: what is simplest, in groups; torch computes what is between them.
 CPP: tuple[Pass, ...] = (*INFERENCE, NARROW, GROUP)
 
-TARGETS: dict[str, tuple[Pass, ...]] = {"torch": TORCH, "cpp": CPP}
+TARGETS: dict[str, tuple[Pass, ...]] = {"torch": TORCH, "cpp": CPP, "triton": CPP}
 
 MODES: dict[str, tuple[Pass, ...]] = {
     "inference": INFERENCE, "training": TRAINING, "second-order": SECOND_ORDER, "forward": FORWARD,
-    "step": STEPPING, "torch": TORCH, "cpp": CPP,
+    "step": STEPPING, "torch": TORCH, "cpp": CPP, "triton": CPP,
 }
 
 PASSES: dict[str, Pass] = {

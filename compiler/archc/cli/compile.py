@@ -20,8 +20,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layer", dest="layers", action="append", metavar="NAME", help="only this layer; give it again for more")
     add_static(parser)
     parser.add_argument("--pairs", action="store_true", help="complex numbers as pairs of floats, for torch.export and ONNX")
-    parser.add_argument("--target", choices=["torch", "cpp"], default="torch",
-                        help="cpp: with kernels in C++ for CPUs, built when they are first used (torch)")
+    parser.add_argument("--target", choices=["torch", "cpp", "triton"], default="torch",
+                        help="with kernels: cpp, in C++ for CPUs; triton, for GPUs; built when they are first used (torch)")
 
 
 def run(options: argparse.Namespace) -> int:

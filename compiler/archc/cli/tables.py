@@ -34,10 +34,10 @@ def show(found: Explained, options: argparse.Namespace, terminal: bool) -> None:
     if found.open:
         _list(found.rows)
     else:
-        _table(COLUMNS, [_cells(row) for row in found.rows], 2, terminal)
+        table(COLUMNS, [_cells(row) for row in found.rows], 2, terminal)
     if found.params:
         print()
-    _table(("tensor", "axes", "sizes", "elements", "bytes"),
+    table(("tensor", "axes", "sizes", "elements", "bytes"),
            [(p.name if p.kind == "param" else f"{p.name} (buffer)", ", ".join(p.dims), ", ".join(map(str, p.sizes)),
              count_text(p.count), bytes_text(p.bytes)) for p in found.params], 3, terminal)
     if found.gradients is not None:
@@ -78,7 +78,7 @@ def _list(rows: Sequence[Row]) -> None:
             print(f"{indent}    {column:11} {value}{' bytes' * (column in ('moved', 'least', 'saved') and value != '?')}")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int, terminal: bool) -> None:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int, terminal: bool) -> None:
     """A table whose first `left` columns stand at the left and the others at the right."""
     if not rows:
         return
@@ -87,13 +87,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int, termin
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for place, name in enumerate(head):
-            table.add_column(name, justify="left" if place < left else "right", no_wrap=True)
+            shown.add_column(name, justify="left" if place < left else "right", no_wrap=True)
         for row in rows:
-            table.add_row(*row)
-        wanted = Console(width=1000).measure(table).maximum
-        Console(highlight=False, width=max(Console().width, wanted)).print(table)  # a narrow terminal wraps lines, not cells
+            shown.add_row(*row)
+        wanted = Console(width=1000).measure(shown).maximum
+        Console(highlight=False, width=max(Console().width, wanted)).print(shown)  # a narrow terminal wraps lines, not cells
         return
     widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
     for row in (head, *rows):

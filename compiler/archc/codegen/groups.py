@@ -25,8 +25,7 @@ PARTS = Axis("parts", Size.symbol("parts"))
 
 @dataclass(frozen=True)
 class Finish:
-    """What is left to compute when the parts of a kernel's work are done: a graph of the group's inputs and of arrays of parts, and
-    the results that it gives."""
+    """What is left to compute when the parts of a kernel's work are done: a graph of the group's inputs and of arrays of parts."""
 
     graph: Graph
     parts: tuple[str, ...]

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from typing import Any
 
 from archc.codegen.cpp import print as cpp
-from archc.codegen.cpp.form import Kernel
 from archc.codegen.torch import methods, names
 from archc.codegen.torch.classes import ClassWriter
 from archc.codegen.torch.form import Function
+from archc.codegen.torch.fused import CppGroup, Group
 from archc.codegen.torch.helpers import used
 from archc.codegen.torch.methods import Registry
 from archc.codegen.torch.print import WIDTH, function
+from archc.codegen.triton import print as triton
+from archc.codegen.triton.fused import TritonGroup
 from archc.ir.graph import Graph
 from archc.ir.module import Module, Package
 
-TARGETS = ("torch", "cpp")
+TARGETS = ("torch", "cpp", "triton")
+GROUPS: dict[str, type[Group[Any]]] = {"cpp": CppGroup, "triton": TritonGroup}
+"""Targets with kernels."""
+
 MANIFEST = "manifest.json"
 FORMAT = 1
 
@@ -38,8 +44,18 @@ def emit(package: Package, *, targets: Sequence[str] = ("torch",), compiler_vers
     if len(listed) > 100:
         listed = "\n    " + ",\n    ".join(f'"{title}"' for title in roots) + ",\n"
     first = f'"""Layers of {source}; {head}."""\n\n{imports}\n\n__all__ = [{listed}]\n'
-    modules, kernels, rare = modules_text(package, titles, f"{head[0].upper()}{head[1:]}. Change that file, not this one.")
-    fused = {"kernels.cpp": cpp.text(kernels, head, rare), "runtime.py": runtime_text()} if kernels else {}
+    fusing = [target for target in targets if target in GROUPS]
+    if len(fusing) > 1:
+        raise ValueError(f"a package has the kernels of one target, not of {' and '.join(fusing)}")
+    target = GROUPS[fusing[0]] if fusing else CppGroup
+    warning = f"{head[0].upper()}{head[1:]}. Change that file, not this one."
+    modules, kernels, rare = modules_text(package, titles, warning, target)
+    fused = {}
+    if kernels and target is CppGroup:
+        fused = {"kernels.cpp": cpp.text(kernels, head, rare), "runtime.py": runtime_text()}
+    elif kernels or rare:
+        fused = {"kernels.py": triton.text([*kernels, *rare], warning), "gpu.py": runtime_text("gpu"),
+                 "runtime.py": runtime_text()}
     manifest = _manifest(package, titles, tuple(targets), compiler_version, source, source_hash)
     return {
         "__init__.py": first,
@@ -60,9 +76,10 @@ def class_names(package: Package) -> dict[str, str]:
     return found
 
 
-def modules_text(package: Package, titles: dict[str, str], head: str) -> tuple[str, list[Kernel], list[Kernel]]:
+def modules_text(package: Package, titles: dict[str, str], head: str,
+                 target: type[Group[Any]] = CppGroup) -> tuple[str, list[Any], list[Any]]:
     """One Python file with all classes, callees first; the kernels that it calls, and those that it seldom calls."""
-    registry = Registry(names=names.Names(titles.values()))
+    registry = Registry(names=names.Names(titles.values()), target=target)
     classes: list[list[str]] = []
     states: dict[tuple[str, str], str] = {}
     for module in package:
@@ -74,13 +91,13 @@ def modules_text(package: Package, titles: dict[str, str], head: str) -> tuple[s
         classes.append(lines)
     written = "\n\n\n".join("\n".join(lines) for lines in classes) + "\n"
     body = "\n\n\n".join([*used(written), written])
-    text = "\n".join([f'"""{head}"""', "", "from __future__ import annotations", "", *_imports(body), "", "", body])
+    text = "\n".join([f'"""{head}"""', "", "from __future__ import annotations", "", *_imports(body, target), "", "", body])
     return text, registry.kernels, registry.rare
 
 
-def runtime_text() -> str:
-    """The file that builds and calls kernels, as every package with kernels carries it."""
-    return files("archc.runtime").joinpath("native.py").read_text(encoding="utf-8")
+def runtime_text(name: str = "native") -> str:
+    """A file that builds and calls kernels, as every package with kernels carries it."""
+    return files("archc.runtime").joinpath(f"{name}.py").read_text(encoding="utf-8").replace("from .native ", "from .runtime ")
 
 
 def function_text(graph: Graph, title: str) -> str:
@@ -92,7 +109,7 @@ def function_text(graph: Graph, title: str) -> str:
     return "\n".join(["from __future__ import annotations", "", *_imports(body), "", "", body])
 
 
-def _imports(body: str) -> list[str]:
+def _imports(body: str, target: type[Group[Any]] = CppGroup) -> list[str]:
     """Only what the classes mention."""
     found = ["import math"] if "math." in body else []
     typing = [name for name in ("Any", "NamedTuple") if name in body]
@@ -102,7 +119,8 @@ def _imports(body: str) -> list[str]:
     found += ["import torch.nn.functional as F"] if "F." in body else []
     found += ["from torch import Tensor, nn"]
     used = ", ".join(name for name in ("Fused", "Kernels") if name in body or name == "Kernels")
-    return [*found, "", f"from .runtime import {used}", "", "_kernels = Kernels(__file__)"] if "_kernels" in body else found
+    home = "gpu" if target is TritonGroup else "runtime"
+    return [*found, "", f"from .{home} import {used}", "", "_kernels = Kernels(__file__)"] if "_kernels" in body else found
 
 
 def _function_class(parts: Sequence[Function | str]) -> list[str]:

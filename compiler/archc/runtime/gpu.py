@@ -6,12 +6,26 @@ Triton is imported when a tensor of a GPU first arrives, or where TRITON_INTERPR
 from __future__ import annotations
 
 import ctypes
+import functools
+import importlib.util
+import json
 import math
-from collections.abc import Sequence
+import os
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+
+from .native import OTHERS, OWN, Fused, are_transforms_active, cache, count_modes, is_compiling, tracing
+
+__all__ = ["Fused", "Kernels", "Plan"]
 
 HELD = 1 << 15
 """Elements that the tiles of a program may hold at the same time: 64 registers of 512 threads."""
@@ -80,4 +94,131 @@ def _below(size: int) -> int:
     return 1 << size.bit_length() - 1
 
 
-Launch = Any
+# ------------------------------------------------------------------------------------------------------- kernels
+TRUSTED = {"interpreter"}
+"""Chips on which kernels need no test of their own, beside those that the package's manifest names."""
+
+FLOATS = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
+CLOSE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 4e-2, torch.float16: 1e-2}
+"""How far a kernel may be from torch's operations, of the largest element."""
+
+SOURCES: dict[str, str] = {}
+"""Texts of kernels that are in no file, by the `__file__` of the module that uses them."""
+
+
+class Launches(dict[str, Any]):
+    """The functions of `kernels.py` that launch kernels, each on the device of its tensors."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        super().__init__()
+        self.kernels = kernels
+
+    def __missing__(self, name: str) -> Any:
+        launch = getattr(self.kernels.module, name)
+
+        def on_its_device(*arguments: Any) -> Any:
+            if not arguments[0].is_cuda:
+                return launch(*arguments)
+            with torch.cuda.device(arguments[0].device):
+                return launch(*arguments)
+
+        return self.setdefault(name, on_its_device)
+
+
+class Kernels:
+    """The kernels of the `kernels.py` beside a module."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.functions = Launches(self)
+        self.module: Any = None
+        self.refused = False
+        self.state = threading.local()
+        self.passed: set[tuple[str, str, torch.dtype]] = set()
+
+    def fit(self, *tensors: Tensor) -> bool:
+        """Whether the kernels can compute with these tensors, here and now."""
+        if self.refused or is_compiling() or are_transforms_active() or count_modes() or tracing() is not None:
+            return False
+        if forward_ad._current_level >= 0 or getattr(self.state, "plain", False):
+            return False
+        found = device = None
+        for tensor in tensors:
+            if type(tensor) not in OWN or not tensor.numel() or tensor.is_neg() or device not in (None, tensor.device):
+                return False
+            device, dtype = tensor.device, tensor.dtype
+            if dtype is not found and dtype not in OTHERS:
+                if found is not None or dtype not in FLOATS:
+                    return False
+                found = dtype
+        if found is None or device is None or not (device.type == "cuda" or interpreted()):
+            return False
+        return self.module is not None or self.load()
+
+    def load(self) -> bool:
+        """Imports the kernels; False, said once, where that cannot be done."""
+        try:
+            importlib.import_module("triton")
+            path = Path(self.file).with_name("kernels.py")
+            if self.file in SOURCES:  # Triton reads the text of a kernel from its file
+                path = cache() / "triton" / f"{blake2b(SOURCES[self.file].encode(), digest_size=16).hexdigest()}.py"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as fresh:
+                    fresh.write(SOURCES[self.file])
+                os.replace(fresh.name, path)
+            spec = importlib.util.spec_from_file_location(f"{__package__}.kernels_of_{path.stem}", path)
+            assert spec is not None and spec.loader is not None
+            made = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(made)
+            self.module = made
+        except (ImportError, OSError) as problem:
+            self.refuse(f"Triton kernels cannot be loaded ({problem}); pip install 'archc[triton]'")
+        return self.module is not None
+
+    def refuse(self, reason: str) -> None:
+        self.refused = True
+        warnings.warn(f"computing with torch's own operations, because {reason}", stacklevel=4)
+
+    @functools.cached_property
+    def verified(self) -> frozenset[str]:
+        """Chips on which the package was verified when it was made."""
+        manifest = Path(self.file).with_name("manifest.json")
+        found = json.loads(manifest.read_text(encoding="utf-8"))["verified"] if manifest.exists() else []
+        return frozenset(found) | TRUSTED
+
+    def tested(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function of a group, tested against torch's operations when it is first called on a chip that nobody verified."""
+        @functools.wraps(function)
+        def checked(*arguments: Any) -> Any:
+            first = arguments[0]
+            if not self.refused and self.fit(*(x for x in arguments if isinstance(x, Tensor))):
+                chip = torch.cuda.get_device_name(first.device) if first.is_cuda else "interpreter"
+                key = (function.__name__, chip, first.dtype)
+                if key not in self.passed:
+                    if chip not in self.verified and not self.agrees(function, arguments):
+                        self.refuse(f"{function.__name__.strip('_')} is not exact enough on this chip, {chip}")
+                    self.passed.add(key)
+            return function(*arguments)
+
+        return checked
+
+    def agrees(self, function: Callable[..., Any], arguments: Sequence[Any]) -> bool:
+        """Whether the kernel and torch's operations give the same."""
+        with torch.no_grad():
+            ours = function(*arguments)
+            self.state.plain = True
+            try:
+                theirs = function(*arguments)
+            finally:
+                self.state.plain = False
+        pairs = zip(ours, theirs, strict=True) if isinstance(ours, tuple) else [(ours, theirs)]
+        for mine, other in pairs:
+            bound = CLOSE.get(other.dtype, 0.0) * max(1.0, float(other.nan_to_num(0, 0, 0).abs().max()))
+            if not torch.allclose(mine.double(), other.double(), rtol=0, atol=bound, equal_nan=True):
+                return False
+        return True
+
+
+def interpreted() -> bool:
+    """Whether kernels run under Triton's interpreter, on any tensor."""
+    return os.environ.get("TRITON_INTERPRET") == "1"

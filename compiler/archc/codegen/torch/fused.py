@@ -16,11 +16,12 @@ alone computes them, built when it is first called. `norm` is the same as an ope
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, reduce
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from archc.checker.types import LEADING, Axis, Layout, flat
 from archc.codegen.cpp.form import Kernel
@@ -47,17 +48,30 @@ class Functions(Protocol):
     def rarely(self) -> AbstractContextManager[None]: ...
 
 
-def write(call: Call, title: str, kernels: list[Kernel], functions: Functions) -> tuple[Custom, list[Written]]:
+class Named(Protocol):
+    """A kernel."""
+
+    @property
+    def name(self) -> str: ...
+
+
+K = TypeVar("K", bound=Named)
+
+
+def write(call: Call, title: str, target: type[Group[K]], kernels: list[K],
+          functions: Functions) -> tuple[Custom, list[Written]]:
     """What an emitted file holds for a group: how it is called, and its functions and classes in order."""
     axes = {axis for layout in _layouts(call.vjp, call.body) for axis in flat(layout)}
     rows = {axis: Axis(Names(a.name for a in axes).fresh("rows"), axis.size) for axis in axes if axis.name == LEADING}
     if rows:  # the caller has made them one
         call = replace(call, body=relabelled(call.body, rows), vjp=relabelled(call.vjp, rows))
-    return _Group(call, title, kernels, functions).write()
+    return target(call, title, kernels, functions).write()
 
 
-class _Group:
-    def __init__(self, call: Call, title: str, kernels: list[Kernel], functions: Functions) -> None:
+class Group(ABC, Generic[K]):
+    """A group of a target: how its kernel is made and called, and what stands around the call."""
+
+    def __init__(self, call: Call, title: str, kernels: list[K], functions: Functions) -> None:
         self.call, self.title, self.kernels, self.functions = call, title, kernels, functions
         self.taken = {port.name: names.argument(port.name) for port in call.body.inputs}
         self.unique = Names([*self.taken.values(), "ctx", "output", "inputs"])
@@ -89,10 +103,8 @@ class _Group:
             compute = (Branch(asked, (Return((through,)),)), *compute)
         results = ", ".join(["Tensor"] * len(body.outputs))
         shown = results if len(body.outputs) == 1 else f"tuple[{results}]"
-        seen = Expr("function", tuple(map(name, tensors)), ("_kernels.traced",))
-        operation = Expr("function", tuple(map(name, (*tensors, *others))), (f"_kernels.operations.{self.title.strip('_')}",))
-        choices = (Branch(fits, compute), Branch(seen, (Return((operation,)),)))
-        main = Function(self.title, self.arguments(), shown, (*choices, *plain), doc=_sentence(body))
+        choices = (Branch(fits, compute), *self.seen(others))
+        main = Function(self.title, self.arguments(), shown, (*choices, *plain), doc=sentence(body), decorators=self.decorators)
         verify(Function(main.name, main.arguments, main.result, plain))
         written: list[Written] = [[kernel], [main]]
         if self.call.wrt:
@@ -110,20 +122,28 @@ class _Group:
             back = Function("backward", (("ctx", "Any", None), *cotangents), "Any", (*restore, *derivative),
                             decorators=("@staticmethod",))
             written.append([f"class {self.class_name}(Fused):", forward, back])
-        written.append(self.definition([*tensors, *others]))
+        written += self.definition([*tensors, *others])
         return Custom(self.title, (), tuple(self.symbols)), written
 
-    def definition(self, arguments: Sequence[str]) -> list[Function | str]:
-        """The group as an operation of torch's."""
-        made = [expression(x) for x in self.made]
-        together = made[0] if len(made) == 1 else f"({', '.join(made)})"
-        head = f"    lambda {', '.join(arguments)}: "
-        line = f"{head}{together},"
-        room = [line] if len(line) <= WIDTH else [f"{head}(", *(f"        {text}," for text in made), "    ),"]
-        if len(line) > WIDTH and len(made) == 1:
-            room = [f"{head}(", f"        {made[0]}", "    ),"]
-        derivative = [f"    {self.class_name},"] if self.call.wrt else []
-        return ["_kernels.define(", f"    {self.title},", *room, *derivative, ")"]
+    @abstractmethod
+    def seen(self, others: list[str]) -> tuple[Statement, ...]:
+        """What happens where torch looks at the operations."""
+
+    @abstractmethod
+    def definition(self, arguments: list[str]) -> list[Written]:
+        """What stands below the functions."""
+
+    @abstractmethod
+    def kernel_function(self) -> Function:
+        """Makes room for the results, and calls the kernel."""
+
+    @abstractmethod
+    def made_kernel(self, title: str) -> K: ...
+
+    @property
+    def decorators(self) -> tuple[str, ...]:
+        """Of the function that chooses."""
+        return ()
 
     def arguments(self) -> tuple[tuple[str, str, str | None], ...]:
         """Tensors, then numbers, then sizes."""
@@ -148,31 +168,9 @@ class _Group:
             results = tuple(low.bind(x, output.name) for x, output in zip(results, graph.outputs, strict=True))
         return (*low.block, Return(results))
 
-    def kernel_function(self) -> Function:
-        """Makes room for the results, and calls the kernel with the addresses of tensors."""
-        body, kernel = self.call.body, self.kernel
-        low = self.lowering(body, {})
-        of = next(self.taken[port.name] for port in self.inputs if port.type.dtype == "float")
-        made = [low.scope.names.fresh(output.name) for output in body.outputs]
-        block: list[Statement] = [Assign((text,), Expr("method", (name(text),), ("contiguous",)))
-                                  for port in self.inputs if port.layout for text in (self.taken[port.name],)]
-        shapes = (tuple(low.size(axis.size) for axis in flat(output.layout)) or (Expr("tuple"),) for output in body.outputs)
-        self.made = [Expr("method", (name(of), *shape), ("new_empty",)) for shape in shapes]
-        block += [Assign((text,), x) for text, x in zip(made, self.made, strict=True)]
-        sizes = tuple(Expr("name", (), (low.symbol(symbol),), None, "int") for symbol, _ in kernel.symbols)
-        tensors = [*(self.taken[port.name] for port in self.inputs), *made]
-        addresses = (Expr("method", (name(text),), ("data_ptr",)) for text in tensors)
-        numbers = tuple(name(self.taken[port.name]) for port in body.inputs if port.role == "number")
-        entry = f'_kernels.functions["{kernel.name}", {of}.dtype]'
-        block.append(Do(Expr("function", (*addresses, *sizes, *numbers, name("torch.get_num_threads()")), (entry,))))
-        block.append(Return(tuple(map(name, made))))
-        return Function(f"_{kernel.name}", self.arguments(), "Any", tuple(block))
-
     @cached_property
-    def kernel(self) -> Kernel:
-        body = self.call.body
-        orders = {port.name: flat(port.layout) for port in body.inputs} | {out.name: flat(out.layout) for out in body.outputs}
-        return lower(body, f"{self.title.strip('_')}_kernel", orders, _sentence(body))
+    def kernel(self) -> K:
+        return self.made_kernel(f"{self.title.strip('_')}_kernel")
 
     def backward(self) -> tuple[Statement, ...]:
         """Plain where it will be differentiated, else in kernels: of all that has a derivative, or of what is asked for."""
@@ -203,6 +201,53 @@ class _Group:
         return (*low.block, Return((*(by_name.get(port.name, nothing) for port in self.inputs), nothing)))
 
 
+class CppGroup(Group[Kernel]):
+    """In C++: a kernel is given addresses, and is an operation of torch's as well."""
+
+    def made_kernel(self, title: str) -> Kernel:
+        body = self.call.body
+        orders = {port.name: flat(port.layout) for port in body.inputs} | {out.name: flat(out.layout) for out in body.outputs}
+        return lower(body, title, orders, sentence(body))
+
+    def seen(self, others: list[str]) -> tuple[Statement, ...]:
+        tensors = [self.taken[port.name] for port in self.inputs]
+        asked = Expr("function", tuple(map(name, tensors)), ("_kernels.traced",))
+        operation = Expr("function", tuple(map(name, (*tensors, *others))), (f"_kernels.operations.{self.title.strip('_')}",))
+        return (Branch(asked, (Return((operation,)),)),)
+
+    def definition(self, arguments: list[str]) -> list[Written]:
+        """The group as an operation of torch's."""
+        made = [expression(x) for x in self.made]
+        together = made[0] if len(made) == 1 else f"({', '.join(made)})"
+        head = f"    lambda {', '.join(arguments)}: "
+        line = f"{head}{together},"
+        room = [line] if len(line) <= WIDTH else [f"{head}(", *(f"        {text}," for text in made), "    ),"]
+        if len(line) > WIDTH and len(made) == 1:
+            room = [f"{head}(", f"        {made[0]}", "    ),"]
+        derivative = [f"    {self.class_name},"] if self.call.wrt else []
+        return [["_kernels.define(", f"    {self.title},", *room, *derivative, ")"]]
+
+    def kernel_function(self) -> Function:
+        """Makes room for the results, and calls the kernel with the addresses of tensors."""
+        body, kernel = self.call.body, self.kernel
+        low = self.lowering(body, {})
+        of = next(self.taken[port.name] for port in self.inputs if port.type.dtype == "float")
+        made = [low.scope.names.fresh(output.name) for output in body.outputs]
+        block: list[Statement] = [Assign((text,), Expr("method", (name(text),), ("contiguous",)))
+                                  for port in self.inputs if port.layout for text in (self.taken[port.name],)]
+        shapes = (tuple(low.size(axis.size) for axis in flat(output.layout)) or (Expr("tuple"),) for output in body.outputs)
+        self.made = [Expr("method", (name(of), *shape), ("new_empty",)) for shape in shapes]
+        block += [Assign((text,), x) for text, x in zip(made, self.made, strict=True)]
+        sizes = tuple(Expr("name", (), (low.symbol(symbol),), None, "int") for symbol, _ in kernel.symbols)
+        tensors = [*(self.taken[port.name] for port in self.inputs), *made]
+        addresses = (Expr("method", (name(text),), ("data_ptr",)) for text in tensors)
+        numbers = tuple(name(self.taken[port.name]) for port in body.inputs if port.role == "number")
+        entry = f'_kernels.functions["{kernel.name}", {of}.dtype]'
+        block.append(Do(Expr("function", (*addresses, *sizes, *numbers, name("torch.get_num_threads()")), (entry,))))
+        block.append(Return(tuple(map(name, made))))
+        return Function(f"_{kernel.name}", self.arguments(), "Any", tuple(block))
+
+
 def _any(*every: Sequence[Expr]) -> Expr:
     """`(a or b) and (c or d)`."""
     def joined(op: str, parts: Sequence[Expr]) -> Expr:
@@ -219,7 +264,7 @@ def _targets(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(texts) if len(texts) > 1 else (f"({texts[0]},)",)
 
 
-def _sentence(body: Graph) -> str:
+def sentence(body: Graph, how: str = "in one kernel") -> str:
     """Which lines of the source a group computes."""
     spans = [body.notes.spans[node] for node in topological(body.roots) if node in body.notes.spans]
     if not spans:
@@ -227,4 +272,4 @@ def _sentence(body: Graph) -> str:
     file = spans[0].file.replace("\\", "/").rsplit("/", 1)[-1]
     lines = sorted({span.line for span in spans if span.file == spans[0].file})
     listed = f"{lines[0]}" if len(lines) == 1 else f"{lines[0]}-{lines[-1]}"
-    return f"{file}:{listed} in one kernel."
+    return f"{file}:{listed} {how}."

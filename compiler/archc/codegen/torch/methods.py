@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Layout
-from archc.codegen.cpp.form import Kernel
 from archc.codegen.torch import entry, fused, names
 from archc.codegen.torch.form import Assign, Branch, Do, Expr, Function, NoGrad, Raise, Return, Statement, verify
 from archc.codegen.torch.layout import name
@@ -28,8 +28,9 @@ class Registry:
     written: list[list[Function | str]] = field(default_factory=list)
     names: Names = field(default_factory=Names)
     drawing: dict[str, frozenset[str]] = field(default_factory=dict)  # the methods of a module that draw, by its key
-    kernels: list[Kernel] = field(default_factory=list)
-    rare: list[Kernel] = field(default_factory=list)  # built when they are first called
+    target: type[fused.Group[Any]] = fused.CppGroup
+    kernels: list[Any] = field(default_factory=list)  # of the target
+    rare: list[Any] = field(default_factory=list)  # built when they are first called
     in_rare: bool = False
 
     @contextmanager
@@ -44,7 +45,7 @@ class Registry:
         if key not in self.made and call.fused:
             wish = names.snake_case(call.body.name)
             title = self.names.fresh(f"_{wish if names.python_name(wish) == wish else f'{wish}_group'}")  # in, of a layer In
-            self.made[key], written = fused.write(call, title, self.rare if self.in_rare else self.kernels, self)
+            self.made[key], written = fused.write(call, title, self.target, self.rare if self.in_rare else self.kernels, self)
             self.written += written
         elif key not in self.made:
             title = "_" + "".join(part[:1].upper() + part[1:] for part in call.body.name.split("_"))

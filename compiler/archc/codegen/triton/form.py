@@ -114,8 +114,8 @@ class Memory:
 
 @dataclass(frozen=True)
 class Partial:
-    """What each program adds up for itself. The array lies as the axes in `before`, one element for each chunk of the places, then
-    the axes in `after`."""
+    """What each program adds up for itself. The array lies as the axes in `before`, one element for each chunk of the places,
+    then the axes in `after`."""
 
     name: str
     dtype: DType
@@ -144,8 +144,8 @@ class Body:
 
 @dataclass(frozen=True)
 class Kernel:
-    """`along`: parallel axes whose places a program takes one tile after the other; `across`: parallel axes of which a program has
-    one place; both as variables and extents, outermost first. `sizes`: extents by name, and whether one is the stride of rows.
+    """`along`: parallel axes whose places a program takes one tile after the other; `across`: parallel axes of which a program
+    has one place; both as variables and extents, outermost first. `sizes`: extents by name, and whether one is the stride of rows.
     `least`: places of a tile where neighbours in memory are places. `held`: blocks that live at the same time.
     """
 
@@ -167,6 +167,7 @@ class Kernel:
     partials: tuple[Partial, ...] = ()
     scratch: tuple[Memory, ...] = ()
     finish: Finish | None = None
+    results: tuple[str, ...] = ()  # of the group, in order, those of `finish` as well
 
     @property
     def bodies(self) -> tuple[tuple[str, Body], ...]:

@@ -52,8 +52,8 @@ from archc.codegen.triton.spelling import REDUCTIONS, SPELLING
 from archc.ir.graph import Graph, Node, Port, node, topological, users
 from archc.passes.group import split
 
-USED = (*RESERVED, "tl", "triton", "torch", "REAL", "INDEX", "UNIT", "PLACES", "place", "places", "program", "here", "chunk", "chunks",
-        "length", "first", "in_places", "plan", "Plan")
+USED = (*RESERVED, "tl", "triton", "torch", "REAL", "INDEX", "UNIT", "PLACES", "place", "places", "program", "here", "chunk",
+        "chunks", "length", "first", "in_places", "plan", "Plan")
 """Names of the code around a kernel's body."""
 
 NEIGHBOURS = 32
@@ -65,11 +65,12 @@ OPERATORS = frozenset({"add", "sub", "mul", "div", "neg", "eq", "ne", "lt", "le"
 
 def takes(group: Graph) -> bool:
     """Whether Triton kernels can compute a group: elementwise operations and reductions."""
+    graph = in_operations(group, SPELLING.keys() | REDUCTIONS.keys())
+    nodes = list(topological(graph.roots))
     known = SPELLING.keys() | REDUCTIONS.keys() | {"expand", "input", "const", "size", "iota"}
-    nodes = list(topological(in_operations(group, SPELLING.keys() | REDUCTIONS.keys()).roots))
-    if not all(n.op in known for n in nodes):
+    if not all(n.op in known and n.type.dtype != "complex" for n in nodes):
         return False
-    return split([n for n in nodes if n.args], group.roots, users(group.roots)) is not None if group.roots else False
+    return split([n for n in nodes if n.args], graph.roots, users(graph.roots)) is not None
 
 
 def lower(group: Graph, name: str, orders: Mapping[str, Order], doc: str = "") -> Kernel:
@@ -135,7 +136,7 @@ class _Lowering:
         self.masks = {axis: self.names.fresh(f"in_{self.variables[axis]}") for axis in self.inner}
         self.tiles = {axis: self.names.fresh(self.variables[axis].upper()) for axis in self.inner}
         self.roots = [output.node for output in self.graph.outputs if output.node not in self.cut.late]
-        self.early = [n for n in topological([*self.roots, *(edge.args[0] for edge in self.cut.edges)])]
+        self.early = list(topological([*self.roots, *(edge.args[0] for edge in self.cut.edges)]))
         self.arrays = {p.node: (p.name, flat(p.layout)) for p in self.graph.inputs if p.role != "number"}
         self.partials: dict[Node, Partial] = {}
         for edge in self.cut.edges:
@@ -166,7 +167,7 @@ class _Lowering:
             (tuple(a.size for a in self.along), tuple(a.size for a in self.across), tuple(a.size for a in self.inner)),
             tuple(self.partials.values()),
             tuple(Memory(title, n.type.dtype, tuple(a.size for a in axes)) for n, (title, axes) in self.scratch.items()),
-            self.finish())
+            self.finish(), tuple(o.name for o in graph.outputs))
         verify(made)
         return made
 
@@ -313,7 +314,7 @@ class _Lowering:
             self.reduction(root, nest, top)
         for root in stored:
             nest.blocks[-1] += self.stored(root, self.value(root, nest, top))
-        inner: list[Statement] = nest.blocks[len(order)]
+        inner: list[Statement] = [*nest.blocks[-1], *nest.closing[-1]]
         for depth in range(len(order), 0, -1):
             loop = [Loop(self.variables[order[depth - 1]], tuple(inner))] if inner else []
             inner = [*nest.blocks[depth - 1], *loop, *nest.closing[depth - 1]]
@@ -411,8 +412,7 @@ class _Lowering:
         if not self.partials:
             return None
         cut = _cut(self.whole)
-        wide = {whole: parts for whole, parts in self.parts.items()}
-        across, inner = ([axis for whole in axes for axis in wide.get(whole, (whole,))] for axes in (self.across, self.inner))
+        across, inner = ([axis for whole in axes for axis in self.parts.get(whole, (whole,))] for axes in (self.across, self.inner))
         new: dict[Node, Node] = {}
         ports: list[Port] = []
         for edge, partial in zip(cut.edges, self.partials.values(), strict=True):

@@ -22,16 +22,16 @@ divides the innermost size, `REAL` is the type of the arithmetic, `INDEX` that o
 import triton
 import triton.language as tl
 
-from .{runtime} import Plan
+from .gpu import Plan
 '''
 
 
-def text(kernels: Sequence[Kernel], head: str, runtime: str = "runtime") -> str:
+def text(kernels: Sequence[Kernel], head: str) -> str:
     """One file with all kernels."""
-    lines = [HEAD.format(head=head, runtime=runtime), PRELUDE]
+    lines = [HEAD.format(head=head), PRELUDE]
     for kernel in kernels:
         lines += ["", *_Printer(kernel).lines()]
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip() + "\n"
 
 
 class _Printer:
@@ -76,7 +76,7 @@ class _Printer:
         doc = " ".join([*kernel.doc.splitlines(), f"{read} -> {written or 'parts'}"]).strip()
         lines = [f"@triton.jit(do_not_specialize=[{fixed}])", *_call(f"def {kernel.name}_{form}", arguments, ":"),
                  *textwrap.wrap(f'"""{doc}"""', WIDTH, initial_indent=STEP, subsequent_indent=STEP)]
-        lines += [f"{STEP}{number} = {number}.to(REAL) + {number}_rest.to(REAL)" for number in kernel.numbers]
+        lines += [f"{STEP}{number} = tl.full([], {number}, REAL) + tl.full([], {number}_rest, REAL)" for number in kernel.numbers]
         for name, size, unit in kernel.sizes:
             spelled = self.size(size)
             lines.append(f"{STEP}{name} = {spelled if not unit else f'{self.bracket(spelled)} // UNIT * UNIT'}")
