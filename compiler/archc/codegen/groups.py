@@ -25,7 +25,7 @@ PARTS = Axis("parts", Size.symbol("parts"))
 
 @dataclass(frozen=True)
 class Finish:
-    """What is left to compute when the parts of a kernel's work are done: a graph of the group's inputs and of arrays of parts."""
+    """What is left to compute when the parts of a kernel's work are done, from the group's inputs and from arrays of parts."""
 
     graph: Graph
     parts: tuple[str, ...]

@@ -52,7 +52,7 @@ class Plan:
         self.device, self.dtype = first.device, torch.float64 if double else torch.float32
         widths = [_above(size) for size in inner]
         whole = math.prod(widths)
-        limit = _below(HELD // held // (2 if double else 1))
+        limit = _below(max(1, HELD // held // (2 if double else 1)))
         most = min(_above(places), max(least, _below(max(1, TILE // whole))))
         self.resident = whole * min(least, most) <= limit
         if not self.resident:

@@ -145,7 +145,7 @@ class Body:
 @dataclass(frozen=True)
 class Kernel:
     """`along`: parallel axes whose places a program takes one tile after the other; `across`: parallel axes of which a program
-    has one place; both as variables and extents, outermost first. `sizes`: extents by name, and whether one is the stride of rows.
+    has one place; both as variables and extents, outermost first. `sizes`: extents by name, and whether one is that of rows.
     `least`: places of a tile where neighbours in memory are places. `held`: blocks that live at the same time.
     """
 

@@ -50,6 +50,7 @@ from archc.codegen.triton.form import (
 from archc.codegen.triton.prelude import RESERVED
 from archc.codegen.triton.spelling import REDUCTIONS, SPELLING
 from archc.ir.graph import Graph, Node, Port, node, topological, users
+from archc.passes.contractions import sides
 from archc.passes.group import split
 
 USED = (*RESERVED, "tl", "triton", "torch", "REAL", "INDEX", "UNIT", "PLACES", "place", "places", "program", "here", "chunk",
@@ -64,11 +65,11 @@ OPERATORS = frozenset({"add", "sub", "mul", "div", "neg", "eq", "ne", "lt", "le"
 
 
 def takes(group: Graph) -> bool:
-    """Whether Triton kernels can compute a group: elementwise operations and reductions."""
+    """Whether Triton kernels can compute a group: elementwise operations and reductions, but for loops and contractions."""
     graph = in_operations(group, SPELLING.keys() | REDUCTIONS.keys())
     nodes = list(topological(graph.roots))
     known = SPELLING.keys() | REDUCTIONS.keys() | {"expand", "input", "const", "size", "iota"}
-    if not all(n.op in known and n.type.dtype != "complex" for n in nodes):
+    if not all(n.op in known and n.type.dtype != "complex" and not sides(n) for n in nodes):
         return False
     return split([n for n in nodes if n.args], graph.roots, users(graph.roots)) is not None
 
@@ -412,7 +413,8 @@ class _Lowering:
         if not self.partials:
             return None
         cut = _cut(self.whole)
-        across, inner = ([axis for whole in axes for axis in self.parts.get(whole, (whole,))] for axes in (self.across, self.inner))
+        across, inner = ([axis for whole in axes for axis in self.parts.get(whole, (whole,))]
+                         for axes in (self.across, self.inner))
         new: dict[Node, Node] = {}
         ports: list[Port] = []
         for edge, partial in zip(cut.edges, self.partials.values(), strict=True):
