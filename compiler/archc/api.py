@@ -24,6 +24,7 @@ from archc.syntax.tree import Layer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from archc.codegen.triton.form import Kernel
     from archc.ir.graph import Graph
     from archc.ir.module import Method, Module, Package
     from archc.loaded import Namespace
@@ -201,10 +202,35 @@ def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str,
             targets: Sequence[str] = ("torch",), pairs: bool = False) -> dict[str, str]:
     """The package of some layers of a program that has no errors; None: of all of them that can be compiled by themselves.
     `pairs`: complex numbers as pairs of floats."""
-    from archc.codegen.package import TARGETS, emit
+    from archc.codegen.package import emit
+    from archc.version import __version__
+
+    found = _package_of(program, layers, static, targets, pairs)
+    with guarded(program.root.path):
+        digest, options = source_hash(program, static), {"pairs": True} if pairs else {}
+        return emit(found, targets=targets, compiler_version=__version__, source_hash=digest, options=options)
+
+
+def triton_kernels(source: str | Path, *, static: Mapping[str, object] | None = None,
+                   layers: Iterable[str] | None = None) -> tuple[str, list[Kernel]]:
+    """The Triton kernels of a file's layers: the text of their file, and the form of each."""
+    from archc.codegen import package as packages
+    from archc.codegen.triton.fused import TritonGroup
+    from archc.codegen.triton.print import text
+
+    program = open_program(source)
+    found = _package_of(program, list(layers) if layers is not None else None, static or {}, ("torch", "triton"))
+    with guarded(program.root.path):
+        _, kernels, rare = packages.modules_text(found, packages.class_names(found), "", TritonGroup)
+        return text([*kernels, *rare], f"kernels of {program.root.path}"), [*kernels, *rare]
+
+
+def _package_of(program: Program, layers: Sequence[str] | None, static: Mapping[str, object], targets: Sequence[str],
+                pairs: bool = False) -> Package:
+    """What a package is printed from."""
+    from archc.codegen.package import TARGETS
     from archc.diagnostics import codes
     from archc.diagnostics.model import Problem, UserError
-    from archc.version import __version__
 
     if unknown := [target for target in targets if target not in TARGETS]:
         raise UserError([Problem(codes.UNKNOWN_TARGET, None, {"name": unknown[0], "names": list(TARGETS)})])
@@ -222,9 +248,7 @@ def emitted(program: Program, layers: Sequence[str] | None, static: Mapping[str,
             from archc.passes.pairs import paired
 
             found = simplified(paired(found))
-        found = grouped(found) if {"cpp", "triton"} & set(targets) else found
-        digest, options = source_hash(program, static), {"pairs": True} if pairs else {}
-        return emit(found, targets=targets, compiler_version=__version__, source_hash=digest, options=options)
+        return grouped(found) if {"cpp", "triton"} & set(targets) else found
 
 
 def _complete(layer: object, static: Mapping[str, object]) -> bool:

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,39 @@ PARTS = 1024  # programs that add up parts: enough for any chip, and few enough 
 SUMMED = 16  # places whose parts a program adds up where rows are too long to stay in registers
 
 
+class Tiling(NamedTuple):
+    """Places of a tile, the widths of its inner axes, and whether these fit."""
+
+    resident: bool
+    places: int
+    widths: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        return self.places * math.prod(self.widths)
+
+    @property
+    def warps(self) -> int:
+        return min(16, max(1, self.elements // 256))
+
+
+def tiling(places: int, inner: Sequence[int], least: int, held: int, parts: bool, double: bool = False,
+           resident: bool = True) -> Tiling:
+    """The tile of a program; not `resident`: as if the inner axes were too long for one."""
+    widths = [_above(size) for size in inner]
+    whole = math.prod(widths)
+    limit = _below(max(1, HELD // held // (2 if double else 1)))
+    most = min(_above(places), max(least, _below(max(1, TILE // whole))))
+    if resident and whole * min(least, most) <= limit:
+        return Tiling(True, most, tuple(widths))
+    most = min(_above(places), least if least > 1 else SUMMED if parts else 1)
+    left = max(1, TILE // most)
+    for at in reversed(range(len(widths))):
+        widths[at] = min(widths[at], left)
+        left //= widths[at]
+    return Tiling(False, most, tuple(widths))
+
+
 class Plan:
     """The tiles, the programs and the warps of a launch.
 
@@ -50,27 +83,15 @@ class Plan:
         first = next(tensor for tensor in tensors if tensor.dtype.is_floating_point)
         double = first.dtype == torch.float64
         self.device, self.dtype = first.device, torch.float64 if double else torch.float32
-        widths = [_above(size) for size in inner]
-        whole = math.prod(widths)
-        limit = _below(max(1, HELD // held // (2 if double else 1)))
-        most = min(_above(places), max(least, _below(max(1, TILE // whole))))
-        self.resident = whole * min(least, most) <= limit
-        if not self.resident:
-            most = min(_above(places), least if least > 1 else SUMMED if parts else 1)
-            left = max(1, TILE // most)
-            for at in reversed(range(len(widths))):
-                widths[at] = min(widths[at], left)
-                left //= widths[at]
-            whole = math.prod(widths)
-        tiles = -(-places // most)
-        self.chunks, self.length = tiles, most
+        tiles = tiling(places, inner, least, held, parts, double)
+        self.resident, self.warps = tiles.resident, tiles.warps
+        self.chunks, self.length = -(-places // tiles.places), tiles.places
         if parts and self.resident:
-            self.length = -(-tiles // min(tiles, max(1, PARTS // across))) * most
+            self.length = -(-self.chunks // min(self.chunks, max(1, PARTS // across))) * tiles.places
             self.chunks = -(-places // self.length)
         self.grid = (self.chunks * across,)
-        self.warps = min(16, max(1, whole * most // 256))
         wide = any(tensor.numel() >= 1 << 31 for tensor in tensors)
-        self.tiles = (most, *widths, 16 if row % 16 == 0 else 1, tl.float64 if double else tl.float32,
+        self.tiles = (tiles.places, *tiles.widths, 16 if row % 16 == 0 else 1, tl.float64 if double else tl.float32,
                       tl.int64 if wide else tl.int32)
 
     def empty(self, dtype: str, *shape: int) -> Tensor:
