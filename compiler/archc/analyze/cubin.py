@@ -1,6 +1,6 @@
 """Triton kernels compiled ahead of time for a GPU that need not be here: registers, spills, shared memory, widths of loads.
 
-Triton runs in a process of its own, as the interpreter (TRITON_INTERPRET) and the compiler cannot be had in one. Raises CubinError.
+Triton runs in a process of its own, as the interpreter (TRITON_INTERPRET) and the compiler cannot be had in one.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def specs(kernels: Iterable[Kernel], dtype: str = "fp32") -> Iterator[Spec]:
             tiles = tiling(PLACES, extents, kernel.least, kernel.held, bool(kernel.partials), real == "fp64",
                            resident=form == "resident")
             signature = {a.name: pointers.get(a.dtype, f"*{dtype}") for a in (*kernel.inputs, *kernel.outputs)}
-            signature |= {m.name: pointers.get(m.dtype, f"*{real}") for m in (*kernel.partials, *kernel.scratch)}
+            kept = [(m.name, m.dtype) for m in kernel.partials] + [(m.name, m.dtype) for m in kernel.scratch]
+            signature |= {name: pointers.get(kind, f"*{real}") for name, kind in kept}
             signature |= {written: "i32" for _, written in kernel.symbols}
             signature |= {"chunks": "i32", "length": "i32"} if kernel.partials else {}
             signature |= {text: "fp32" for number in kernel.numbers for text in (number, f"{number}_rest")}
@@ -81,8 +82,8 @@ def _extents(kernel: Kernel, elements: int) -> list[int]:
         found.append(size.constant or 0)
     free = [at for at, size in enumerate(found) if not size]
     bits = (elements // max(1, kernel.least)).bit_length() - 1
-    for size in found:
-        bits -= max(0, size - 1).bit_length()
+    for known in found:
+        bits -= max(0, known - 1).bit_length()
     for rank, at in enumerate(free):
         share = -(-bits // (len(free) - rank)) if rank == len(free) - 1 else bits // (len(free) - rank)
         found[at] = 1 << max(0, share)

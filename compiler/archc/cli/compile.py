@@ -26,8 +26,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_static(parser)
     parser.add_argument("--pairs", action="store_true", help="complex numbers as pairs of floats, for torch.export and ONNX")
     parser.add_argument("--target", default="torch", choices=["torch", "cpp", "triton", *GPUS],
-                        help="with kernels: cpp, in C++ for CPUs; triton, for GPUs; built when they are first used; the name of a "
-                             "GPU: as triton, compiled for it here, with a report (torch)")
+                        help="with kernels: cpp, in C++ for CPUs; triton, for GPUs; built when they are first used; the name of "
+                             "a GPU: as triton, compiled for it here, with a report (torch)")
     parser.add_argument("--cubin", action="store_true", help="with the name of a GPU: also write what the kernels compile to")
 
 
@@ -58,7 +58,7 @@ def report(options: argparse.Namespace, static: Mapping[str, object], gpu: str) 
         print(problem, file=sys.stderr)
         return 1
     rows = [[r.function, str(r.registers), str(r.spilled), str(r.shared), widths(r.loads), widths(r.stores)] for r in found]
-    table(["kernel", "registers", "spilled", "shared", "loads", "stores"], rows)
+    table(["kernel", "registers", "spilled", "shared", "loads", "stores"], rows, 1, sys.stdout.isatty())
     print(f"{gpu}, float32, sizes that are multiples of 16; loads and stores: instructions x bits")
     return 0
 
