@@ -23,6 +23,7 @@ from dataclasses import replace
 from functools import cached_property, reduce
 from typing import Generic, Protocol, TypeVar
 
+from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis, Layout, flat
 from archc.codegen.cpp.form import Kernel
 from archc.codegen.cpp.lower import lower
@@ -53,6 +54,9 @@ class Named(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def most(self) -> tuple[Size, int] | None: ...
 
 
 K = TypeVar("K", bound=Named)

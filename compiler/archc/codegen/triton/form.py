@@ -168,6 +168,7 @@ class Kernel:
     scratch: tuple[Memory, ...] = ()
     finish: Finish | None = None
     results: tuple[str, ...] = ()  # of the group, in order, those of `finish` as well
+    most: tuple[Size, int] | None = None  # where a size is larger than a number, a library is faster
 
     @property
     def bodies(self) -> tuple[tuple[str, Body], ...]:
