@@ -142,7 +142,7 @@ class _Lowering:
         made = Kernel(
             self.name, self.doc, *arrays_of(graph), symbols_of(graph, self.names),
             tuple(p.name for p in graph.inputs if p.role == "number"), tuple(loops), self.block,
-            tuple(body), max((n.type.count for n in self.nodes), key=_degree), ALONE, CHUNKS if self.partial else None,
+            tuple(body), max((n.type.count for n in self.nodes), key=degree), ALONE, CHUNKS if self.partial else None,
             tuple(self.scratch), tuple(self.partial), tuple(after), tuple(after_scratch))
         verify(made)
         return made
@@ -185,7 +185,7 @@ class _Lowering:
             loop = For(self.variables[axis], extent, tuple(inner), innermost, lanes=lanes if innermost else 0)
             starts = [replace(start, lanes=lanes) for start in nest.sums] if innermost else []
             inner = [*nest.blocks[depth - 1], *starts, loop, *closing[depth - 1]]
-        body.extend(_tidy(inner))
+        body.extend(tidy(inner))
         self.results |= nest.kept
 
     # -- reductions ----------------------------------------------------------------------------------------------
@@ -273,8 +273,8 @@ class _Lowering:
             keep = current in self.kept and current not in self.results
             several = keep or len(self.reading.get(current, ())) > 1 or any(
                 self.depth(reader, nest) > depth for reader in self.reading.get(current, ()))
-            if made.op not in ("name", "const", "size") and (several or made.op == "load" or _weight(made) > 6):
-                name = self.names.fresh(self.graph.notes.names.get(current, _default(current)))
+            if made.op not in ("name", "const", "size") and (several or made.op == "load" or weight_of(made) > 6):
+                name = self.names.fresh(self.graph.notes.names.get(current, default_name(current)))
                 home.blocks[depth if home is nest else 0].append(Let(name, made))
                 made = Expr("name", (), name, (), made.dtype)
             if keep:
@@ -335,11 +335,13 @@ def _nested(graph: Graph) -> Order:
     return (*sorted(every - set(laid), key=lambda axis: axis.name), *laid)
 
 
-def _degree(size: Size) -> int:
+def degree(size: Size) -> int:
+    """How many sizes are multiplied in it."""
     return max((len(factors) for factors, _ in size.terms), default=0)
 
 
-def _weight(expr: Expr) -> int:
+def weight_of(expr: Expr) -> int:
+    """The operations and operands of an expression."""
     return sum(1 for _ in walk(expr))
 
 
@@ -349,18 +351,19 @@ def _effort(body: Iterable[Statement]) -> int:
     return sum(effort(part.op) for value in values for part in walk(value)) + len(values)
 
 
-def _default(current: Node) -> str:
+def default_name(current: Node) -> str:
+    """What a value is called that has no name in the source."""
     if current.op == "input":
         return f"{current.attrs}_here"
     return {"mul": "product", "add": "total", "sub": "difference", "div": "quotient", "where": "chosen"}.get(current.op, "value")
 
 
-def _tidy(body: Sequence[Statement]) -> list[Statement]:
+def tidy(body: Sequence[Statement]) -> list[Statement]:
     """Without loops in which nothing happens."""
     found: list[Statement] = []
     for statement in body:
         if isinstance(statement, For):
-            inner = _tidy(statement.body)
+            inner = tidy(statement.body)
             if not inner:
                 continue
             statement = replace(statement, body=tuple(inner))

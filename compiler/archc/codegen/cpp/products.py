@@ -36,7 +36,7 @@ from archc.codegen.cpp.form import (
     verify,
 )
 from archc.codegen.cpp.live import ends_of
-from archc.codegen.cpp.lower import ALONE, CHUNKS, USED, _default, _degree, _tidy, _weight, arrays_of, symbols_of
+from archc.codegen.cpp.lower import ALONE, CHUNKS, USED, arrays_of, default_name, degree, symbols_of, tidy, weight_of
 from archc.codegen.cpp.spelling import REDUCTIONS
 from archc.codegen.groups import Order, one_order, orders_of
 from archc.codegen.torch.names import Names
@@ -196,7 +196,7 @@ class _Tiled:
         made = Kernel(
             self.name, self.doc, *arrays_of(graph), symbols_of(graph, self.names),
             tuple(p.name for p in graph.inputs if p.role == "number"), tuple(loops), None, tuple(body),
-            max((n.type.count for n in self.nodes), key=_degree), ALONE, CHUNKS if self.uneven else None,
+            max((n.type.count for n in self.nodes), key=degree), ALONE, CHUNKS if self.uneven else None,
             tuple(self.scratch), uneven=self.uneven)
         verify(made)
         return made
@@ -374,7 +374,7 @@ class _Tiled:
             axis, innermost = nest.axes[depth - 1], depth == len(nest.axes)
             loop = self.loop(axis, inner, innermost, nest.sums if innermost else ())
             inner = [*nest.blocks[depth - 1], loop, *(nest.closing if innermost else ())]
-        return _tidy(inner)
+        return tidy(inner)
 
     def reduction(self, event: Node, nest: _Nest, starts: list[Statement]) -> None:
         """Adds up in the event's tile, in a variable first where the innermost loop is summed over: shorter sums are exacter."""
@@ -407,8 +407,8 @@ class _Tiled:
             stack.pop()
             depth, made, readers = self.depth(current, nest), self.expr(current, nest), self.reading.get(current, ())
             several = len(readers) > 1 or any(self.depth(reader, nest) > depth for reader in readers)
-            if made.op not in ("name", "const", "size") and (several or made.op == "load" or _weight(made) > 6):
-                name = self.names.fresh(self.graph.notes.names.get(current, _default(current)))
+            if made.op not in ("name", "const", "size") and (several or made.op == "load" or weight_of(made) > 6):
+                name = self.names.fresh(self.graph.notes.names.get(current, default_name(current)))
                 nest.blocks[depth].append(Let(name, made))
                 made = Expr("name", (), name, (), made.dtype)
             nest.done[current] = made
