@@ -1,7 +1,7 @@
 """The machine that predictions are for: three rates, in one place.
 
-The figures are those of docs/performance.md's machine, 2 threads: a copy of 8 MiB (read and written) in 0.29 ms, a product of
-1024 x 2048 x 256 in 5.0 ms, and exponentials of a vector at 1.1 ns each and thread.
+The figures are those of docs/performance.md's machine, 2 threads: a copy of 8 MiB (read and written) in 0.29 ms and a product of
+1024 x 2048 x 256 in 5.0 ms; special functions are taken as 1.1 ns each and thread.
 """
 
 from __future__ import annotations

@@ -28,10 +28,13 @@ def run(program: Program, layer: str, report: Report, given: Mapping[str, int], 
         raise UsageError(f"kernels are explained at given sizes: --size {' '.join(f'{name}=...' for name in report.open)}")
     graph = lower_graph(unit(program, layer, static), options.method, options.mode)
     values = report.values(given)
-    rows = kernels(run_passes(graph, CPP, verify=False), {**values, "...": values.get(report.sizes.rows, 1)})
+    values["..."] = values.get(report.sizes.rows, 1)
+    for part in graph.definitions:  # a sub-layer's own sizes
+        values.setdefault(part.symbol, part.whole.evaluate(values) // part.part.evaluate(values))
+    rows = kernels(run_passes(graph, CPP, verify=False), values)
     if options.json:
         print(json.dumps({"file": options.file, "layer": layer, "method": options.method, "mode": options.mode,
-                          "machine": vars(HERE), "sizes": values, "kernels": [vars(row) for row in rows]}, indent=2))
+                          "machine": vars(HERE), "sizes": report.values(given), "kernels": [vars(row) for row in rows]}, indent=2))
     else:
         show(rows, f"{layer} of {options.file}, {options.method}, {options.mode}", HERE)
     return 0
@@ -41,7 +44,7 @@ def show(rows: Sequence[Row], title: str, machine: Machine) -> None:
     """Prints the report."""
     print(f"{title}: {len(rows)} kernel{'s' * (len(rows) != 1)} on the C++ target")
     print(f"predicted for {machine.name}: {machine.bytes_per_second / 1e9:g} GB/s, {machine.flops_per_second / 1e9:g} GFLOP/s, "
-          f"{machine.specials_per_second / 1e9:g} special functions a nanosecond")
+          f"{machine.specials_per_second / 1e9:g} G special functions a second")
     for row in rows:
         print(f"\n{row.name}  {row.of}  computes {', '.join(row.lines) or 'what has no place in the source'}")
         moved = row.read + row.written
