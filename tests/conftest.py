@@ -1,11 +1,10 @@
-"""What all tests share: slow tests wait for --slow, expected texts lie in files, torch keeps to one thread in parallel runs."""
+"""What all tests share: slow tests wait for --slow and sweeps for --sweep, expected texts lie in files, torch keeps to one thread in parallel runs."""
 
 from __future__ import annotations
 
 import difflib
 import importlib.util
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Kernels for GPUs run under Triton's interpreter, on any machine; it looks once, when it is imported.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
-# Kernels that tests build do not fill the user's cache.
-_cache = tempfile.TemporaryDirectory(prefix="archc-tests-")
-os.environ.setdefault("ARCHC_CACHE", _cache.name)
+# Kernels that tests build do not fill the user's cache; the next run finds them again.
+os.environ.setdefault("ARCHC_CACHE", str(Path(__file__).parent.parent / ".pytest_cache" / "archc"))
 
 # Tests that mean the kernels say so.
 os.environ.setdefault("ARCHC_BACKEND", "torch")
@@ -30,6 +28,7 @@ os.environ.setdefault("ARCHC_BACKEND", "torch")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bless", action="store_true", help="rewrite the expected texts; read the diff before you commit it")
     parser.addoption("--slow", action="store_true", help="run also the tests that take longer than ten seconds")
+    parser.addoption("--sweep", action="store_true", help="run also the tests that take hours: every kernel for every GPU")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -78,8 +77,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--slow"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    items[:] = [item for item in items if not item.get_closest_marker("slow")]
-    config.hook.pytest_deselected(items=slow)
+    waiting = [marker for marker in ("slow", "sweep") if not config.getoption(f"--{marker}")]
+    left = [item for item in items if any(item.get_closest_marker(marker) for marker in waiting)]
+    items[:] = [item for item in items if item not in set(left)]
+    config.hook.pytest_deselected(items=left)

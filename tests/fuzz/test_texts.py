@@ -119,7 +119,7 @@ def texts_of(seed: int, count: int) -> Iterator[str]:
 
 
 def run(seed: int, count: int) -> None:
-    broken = 0
+    broken, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of the tests before, too
     for number, text in enumerate(texts_of(seed, count)):
         start = time.process_time()
         try:
@@ -134,11 +134,7 @@ def run(seed: int, count: int) -> None:
         broken += any(diagnostic.severity == "error" for diagnostic in found)
     assert 0.3 * count < broken, "most mutations should break something, or the fuzzing tests nothing"
     if sys.platform == "linux":
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 < MEGABYTES + BASE
-
-
-BASE = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-"""What the test process itself holds before: other tests may have imported torch."""
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + MEGABYTES * 1024
 
 
 def test_400_random_and_mutated_texts() -> None:

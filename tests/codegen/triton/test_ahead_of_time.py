@@ -34,7 +34,7 @@ def test_a_norm_reads_each_input_once_with_wide_loads(architecture: str) -> None
         assert bits(found.loads) * threads * spec.warps == len(kernel.inputs) * spec.elements * 32, found
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_no_kernel_whose_rows_fit_spills(path: Path, architecture: str) -> None:
