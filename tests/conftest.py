@@ -1,4 +1,5 @@
-"""What all tests share: slow tests wait for --slow and sweeps for --sweep, expected texts lie in files, torch keeps to one thread in parallel runs."""
+"""What all tests share: slow tests wait for --slow and sweeps for --sweep, expected texts lie in files, torch keeps to one thread
+in parallel runs."""
 
 from __future__ import annotations
 

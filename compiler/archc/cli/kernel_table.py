@@ -33,8 +33,9 @@ def run(program: Program, layer: str, report: Report, given: Mapping[str, int], 
         values.setdefault(part.symbol, part.whole.evaluate(values) // part.part.evaluate(values))
     rows = kernels(run_passes(graph, CPP, verify=False), values)
     if options.json:
+        found = [vars(row) for row in rows]
         print(json.dumps({"file": options.file, "layer": layer, "method": options.method, "mode": options.mode,
-                          "machine": vars(HERE), "sizes": report.values(given), "kernels": [vars(row) for row in rows]}, indent=2))
+                          "machine": vars(HERE), "sizes": report.values(given), "kernels": found}, indent=2))
     else:
         show(rows, f"{layer} of {options.file}, {options.method}, {options.mode}", HERE)
     return 0

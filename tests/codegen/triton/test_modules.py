@@ -71,7 +71,8 @@ def module(example: Example, backend: str, dtype: torch.dtype) -> nn.Module:
 
 
 @pytest.mark.parametrize("example", [
-    pytest.param(example, id=str(example), marks=[] if example.path.stem in QUICK else pytest.mark.sweep) for example in EXAMPLES])
+    pytest.param(example, id=str(example), marks=[] if example.path.stem in QUICK else pytest.mark.sweep)
+    for example in EXAMPLES])
 def test_layers_of_the_library(example: Example, tiles: str) -> None:
     ours, theirs = (module(example, backend, torch.float64) for backend in ("triton", "torch"))
     ours.load_state_dict(theirs.state_dict())
