@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from archc.codegen.cpp.multiply import MULTIPLY, VECTORS
+from archc.codegen.cpp.vectors import HEAD
 from archc.codegen.cpp.windows_prelude import WINDOWS
 
 PRELUDE = r"""
@@ -243,8 +244,8 @@ KEYWORDS = (
     "std", "main", "int64_t", "int32_t",
 )
 
-DEFINED = r"(?:inline|static|constexpr|struct)(?: \S+)? (\w+)(?=\(| \{)"
-RESERVED = (*KEYWORDS, *dict.fromkeys(re.findall(DEFINED, PRELUDE + VECTORS + MULTIPLY + WINDOWS)), "vector_bytes", "most_rows",
-            "Lanes", "Border", "FILL", "EDGE", "REFLECT", "WRAP", "IN_REGISTER", "lanes_of", "along",
+DEFINED = r"(?:(?:inline|static|constexpr|struct)(?: \S+)? (?=\w+(?:\(| \{))|#define )(\w+)"
+RESERVED = (*KEYWORDS, *dict.fromkeys(re.findall(DEFINED, HEAD + PRELUDE + VECTORS + MULTIPLY + WINDOWS)),
+            "vector_bytes", "most_rows", "Lanes", "Border", "FILL", "EDGE", "REFLECT", "WRAP", "lanes_of", "along",
             *(f"{what}_{where}" for what in ("batch", "channel", "filter") for where in "xyw"))
 """Words of C++, and what the prelude defines: nothing in a kernel has such a name."""

@@ -184,32 +184,32 @@ struct Rows {
     }
 };
 
-// A tile: FILTERS sums for each of VECTORS times the lanes. `weights` lie as [row, tap, filter].
-template <typename T, int FILTERS, int VECTORS>
+// A tile: FILTERS sums for each of REGISTERS times the lanes. `weights` lie as [row, tap, filter].
+template <typename T, int FILTERS, int REGISTERS>
 static void window_tile(const T* const* rows, const int64_t* weight_of, int64_t count, const int64_t* shift, const int64_t* tap,
                         int64_t taps, const T* weights, int64_t at, T* const* into) {
     typedef typename Lanes<T>::type V;
-    V sum[FILTERS][VECTORS] = {};
+    V sum[FILTERS][REGISTERS] = {};
     for (int64_t r = 0; r < count; ++r)
         for (int64_t k = 0; k < taps; ++k) {
             const T* x = rows[r] + shift[k] + at;
             const T* w = weights + (weight_of[r] + tap[k]) * FILTERS;
-            V part[VECTORS];
-            for (int v = 0; v < VECTORS; ++v) part[v] = *(const V*)(x + v * lanes_of<T>);
+            V part[REGISTERS];
+            for (int v = 0; v < REGISTERS; ++v) part[v] = *(const V*)(x + v * lanes_of<T>);
             for (int f = 0; f < FILTERS; ++f) {
                 V one = w[f] - V{};
-                if (VECTORS > 1) IN_REGISTER(one);
-                for (int v = 0; v < VECTORS; ++v) sum[f][v] += one * part[v];
+                if (REGISTERS > 1) IN_REGISTER(one);
+                for (int v = 0; v < REGISTERS; ++v) sum[f][v] += one * part[v];
             }
         }
     for (int f = 0; f < FILTERS; ++f)
-        for (int v = 0; v < VECTORS; ++v) *(V*)(into[f] + v * lanes_of<T>) = sum[f][v];
+        for (int v = 0; v < REGISTERS; ++v) *(V*)(into[f] + v * lanes_of<T>) = sum[f][v];
 }
 
 template <typename T> struct Tile {
     int64_t filters, vectors;
     void (*sum)(const T* const*, const int64_t*, int64_t, const int64_t*, const int64_t*, int64_t, const T*, int64_t, T* const*);
-    template <int FILTERS, int VECTORS> static Tile of() { return {FILTERS, VECTORS, window_tile<T, FILTERS, VECTORS>}; }
+    template <int FILTERS, int REGISTERS> static Tile of() { return {FILTERS, REGISTERS, window_tile<T, FILTERS, REGISTERS>}; }
     // The tile that wastes least on a row of so many places.
     static Tile best(int64_t places, int64_t filters) {
         constexpr int many = vector_bytes == 64 ? 8 : 4;
