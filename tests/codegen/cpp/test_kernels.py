@@ -112,6 +112,8 @@ def compare(every: Sequence[Case]) -> int:
                 continue
             if any(size < 0 for shape in shapes.values() for size in shape) or max(map(np.prod, shapes.values())) > LARGEST:
                 continue
+            if any(0 in shapes[port.name] for port in case.group.inputs):
+                continue  # kernels are not called with empty tensors, and may leave out 0 times nan
             arrays, numbers = {}, {}
             for port in case.group.inputs:
                 drawn = {"float": draws.normal(size=shapes[port.name]), "int": draws.integers(-3, 4, shapes[port.name]),
