@@ -26,6 +26,8 @@ from tests.checker.programs import codes, graph, load
     ("layer L(i: axis, o: axis) { param w[o, i] = 1\n param a[o] = uniform(w)\n"
      " forward(x[i]) -> [o] { return a * sum[i](w * x) } }", "result-axes"),
     ("fn f(o: axis, o: axis, x[n]) -> [n] { return x }", "declared-twice"),
+    (f"layer L() {{ forward(x[t]) -> [t] {{ scan t {{ state {'s'}[u] = 0\n s = s + 1\n yield y = x }}\n return y }} }}",
+     "fresh-axis"),
 ])
 def test_what_was_let_through(text: str, code: str) -> None:
     assert code in codes(text)

@@ -197,9 +197,7 @@ def test_100_programs_made_of_others() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [
-    pytest.param(101, marks=pytest.mark.xfail(strict=True, reason="`state s[both]` with an axis of no size is not refused")),
-    *range(102, 121)])
+@pytest.mark.parametrize("seed", range(101, 121))
 def test_20_000_programs_made_of_others(seed: int) -> None:
     run_whole(seed, count=1000)
 

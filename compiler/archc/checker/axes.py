@@ -199,13 +199,18 @@ def dimension(frame: Frame, dim: tree.Dim, splits: Splits) -> Dim:
 def declare_results(frame: Frame, results: Sequence[tree.Result]) -> None:
     """Sized axes of results are axes of the body. Reports a new axis without a size."""
     for result in results:
-        for dim in result.dims or ():
-            for part in dim.parts or (dim,):
-                if part.name is None or part.name.name == LEADING or frame.find_axis(part.name.name) is not None:
-                    continue
-                if part.size is None:
-                    frame.fail(codes.FRESH_AXIS, part.span, name=part.name.name, axes=sorted(frame.axis_names()))
-                declare(frame, part.name.name, size_expression(part.size, frame), part.span, {})
+        declare_sized(frame, result.dims or ())
+
+
+def declare_sized(frame: Frame, dims: Sequence[tree.Dim]) -> None:
+    """Declares the axes that are new, where no tensor tells their sizes. Reports one without a size."""
+    for dim in dims:
+        for part in dim.parts or (dim,):
+            if part.name is None or part.name.name == LEADING or frame.find_axis(part.name.name) is not None:
+                continue
+            if part.size is None:
+                frame.fail(codes.FRESH_AXIS, part.span, name=part.name.name, axes=sorted(frame.axis_names()))
+            declare(frame, part.name.name, size_expression(part.size, frame), part.span, {})
 
 
 def leading_order(frame: Frame) -> Dim:

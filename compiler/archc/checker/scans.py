@@ -150,6 +150,7 @@ def _state(node: tree.State, frame: LoopFrame) -> None:
     if name in frame.states:
         frame.fail(codes.DECLARED_TWICE, node.name.span, name=name)
     assert frame.parent is not None
+    axis_rules.declare_sized(frame, node.dims)
     layout = axis_rules.layout(frame, node.dims, {})
     axes = frozenset(axis for dim in layout for axis in dim)
     if frame.axis in axes:

@@ -159,7 +159,7 @@ SIZE_MISMATCH = declare(
     here="in conflict here", hint="one name is one axis with one size: give one of them another name",
 )
 FRESH_AXIS = declare(
-    "fresh-axis", "A result has a new axis without a size", title="the new axis '{name}' has no size",
+    "fresh-axis", "A result or a state has a new axis without a size", title="the new axis '{name}' has no size",
     here="not an axis of the inputs", note="axes here are {axes}", hint="state its size: {name} = ...", near=("name", "axes"),
 )
 NEGATIVE_SIZE = declare("negative-size", "A size is below zero", title="a size cannot be {size}", here="below zero",
