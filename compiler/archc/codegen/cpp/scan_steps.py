@@ -157,19 +157,18 @@ class Body(Sweeps):
             self.at[current] = level
             self.use[current] = level + (current in self.kept or self.reduces(current))
         first = -1 if self.loops else 0  # a loop may overwrite what lies here now
-        self.stores = {root: first if root in self.lies else self.use[root] if self.reduces(root) else self.at[root]
-                       for root, there in self.targets.items() if there}
+        self.stores = {lies: first if root in self.lies else self.use[root] if self.reduces(root) else self.at[root]
+                       for root, there in self.targets.items() for lies in there}
 
     def when(self, current: Node) -> int:
         return self.use.get(current, 0)
 
     def later(self) -> None:
         """Reductions wait for the last sweep over their axes that is early enough, and what overwrites a state for the last."""
-        need = dict(self.stores)
+        need = {root: min(self.stores[lies] for lies in there) for root, there in self.targets.items() if there}
         sweeps: dict[frozenset[Axis], set[int]] = {}
-        for root, level in self.stores.items():
-            for lies in self.targets[root]:
-                sweeps.setdefault(self.low.inner(lies.axes), set()).add(level)
+        for lies, level in self.stores.items():
+            sweeps.setdefault(self.low.inner(lies.axes), set()).add(level)
         for current in reversed(self.nodes):
             for reader in self.reading[current]:
                 fixed = reader in self.kept or reader in self.loops or self.reduces(reader)
@@ -183,10 +182,9 @@ class Body(Sweeps):
                 found.add(self.at[current])
             elif current in self.kept:
                 sweeps.setdefault(axes, set()).add(self.at[current])
-        for root, there in self.targets.items():
-            if any(lies.array in self.low.holds for lies in there) and self.stores[root] >= 0:
-                levels = sweeps[self.low.inner(there[0].axes)]
-                self.stores[root] = max(level for level in levels if level >= self.stores[root])
+        for lies, first in self.stores.items():
+            if lies.array in self.low.holds and first >= 0:
+                self.stores[lies] = max(level for level in sweeps[self.low.inner(lies.axes)] if level >= first)
 
     # -- pairs of loops ------------------------------------------------------------------------------------------
     def there_and_back(self, current: Node, back: Node) -> None:

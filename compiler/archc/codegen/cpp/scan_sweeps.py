@@ -71,7 +71,7 @@ class Sweeps:
     targets: dict[Node, list[Lies]]
     kept: set[Node]
     at: dict[Node, int]
-    stores: dict[Node, int]
+    stores: dict[Lies, int]
 
     def reduces(self, current: Node) -> bool:
         """Whether something is added up here: a place has only itself along its own axes."""
@@ -122,8 +122,8 @@ class Sweeps:
                 there = self.low.memory(wish, self.low.inner(current.axes), current.type.dtype)
                 add(current.axes, partial(self.stored, current, there))
         for root, there_too in self.targets.items():
-            if self.stores.get(root) == level:
-                for there in there_too:
+            for there in there_too:
+                if self.stores[there] == level:
                     add(there.axes, partial(self.stored, root, there), there.array in self.low.holds)
         for axes in sorted(nests, key=lambda axes: (len(axes), axes in writes)):
             tile = self.tile(axes, sums.get(axes, ())) if len(sums.get(axes, ())) == len(nests[axes]) else None
