@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from archc.checker.sizes import Size, product
 from archc.checker.types import Axis, flat
-from archc.codegen.cpp.form import Array, Expr, Fill, Kernel, Lanes, Local, Statement, verify
+from archc.codegen.cpp.form import Array, Expr, Fill, Kernel, Lanes, Local, Statement, Store, parts, verify
 from archc.codegen.cpp.lower import ALONE, CHUNKS, USED, degree
 from archc.codegen.cpp.scan_axes import Kind, is_zero, kinds
 from archc.codegen.cpp.scan_steps import CHUNK, Body
@@ -160,7 +160,9 @@ class Lowering:
             targets.setdefault(root, []).append(Lies(output.name, axes, False, "sum" if root in self.parts else None))
         roots = {root: build.expand(build.const(0.0), root.axes) for root in starts}
         body = Body(self, lies, graph.notes, roots).statements(targets)
-        local = [array for array in self.scratch if (array.count.constant or 1 << 30) <= 8 * WIDTH]
+        inside = {part.array for block in parts(tuple(body)) if isinstance(block, Lanes)
+                  for part in parts(block.body) if isinstance(part, (Fill, Store))}  # a block holds what is local by value
+        local = [a for a in self.scratch if (a.count.constant or 1 << 30) <= 8 * WIDTH and a.name not in inside]
         heap = tuple(array for array in self.scratch if array not in local)
         body = [*(Local(array) for array in local), *body]
         loops = [(self.variables[axis], axis.size) for axis in self.order if axis in self.parallel]
