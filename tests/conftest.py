@@ -6,9 +6,14 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell that runs tests in the background has them ignore Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before torch is imported: threads that wait leave the core to others.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
