@@ -182,8 +182,9 @@ class Body(Sweeps):
                 found.add(self.at[current])
             elif current in self.kept:
                 sweeps.setdefault(axes, set()).add(self.at[current])
+        begins = {lies for loop in self.loops.values() for lies in loop.states}  # what a loop starts with does not wait
         for lies, first in self.stores.items():
-            if lies.array in self.low.holds and first >= 0:
+            if lies.array in self.low.holds and first >= 0 and lies not in begins:
                 self.stores[lies] = max(level for level in sweeps[self.low.inner(lies.axes)] if level >= first)
 
     # -- pairs of loops ------------------------------------------------------------------------------------------
