@@ -7,7 +7,7 @@ sweep needs again is computed again from the inputs, which lie in the cache by t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from archc.checker.sizes import Size, product
@@ -19,7 +19,7 @@ from archc.codegen.cpp.values import regrouped, repeated
 from archc.codegen.groups import Order, collapsed, in_operations, one_order, orders_of, with_names
 from archc.codegen.torch.names import Names
 from archc.ir.cost import effort
-from archc.ir.graph import Graph, Node, Scan, topological, users
+from archc.ir.graph import Graph, Node, Scan, inside, topological, users
 from archc.passes.contractions import sides
 from archc.passes.group import split
 from archc.passes.windows import window_sum
@@ -320,11 +320,18 @@ def arrays_of(graph: Graph) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
 
 
 def symbols_of(graph: Graph, names: Names) -> tuple[tuple[str, str], ...]:
-    """The symbols of sizes in a kernel, and what they are called in it."""
-    nodes = list(topological(graph.roots))
-    symbols = {s for n in nodes for axis in n.axes for s in axis.size.symbols}
-    symbols |= {s for n in nodes if n.op == "size" for s in n.attrs.symbols}  # type: ignore[union-attr]
-    wishes = {symbol: "rows" if symbol == LEADING else symbol for symbol in sorted(symbols)}
+    """The symbols of sizes in a kernel, those in its loops too, and what they are called in it."""
+    def sizes(graph: Graph) -> Iterator[Size]:
+        for current in topological(graph.roots):
+            yield from (axis.size for axis in current.axes)
+            if isinstance(current.attrs, Size):
+                yield current.attrs
+            if isinstance(current.attrs, Scan):
+                yield current.attrs.axis.size
+            for body in inside(current):
+                yield from sizes(body)
+
+    wishes = {s: "rows" if s == LEADING else s for s in sorted({s for size in sizes(graph) for s in size.symbols})}
     return tuple((symbol, names.fresh(f"{wish}_size" if wish in names.visible else wish)) for symbol, wish in wishes.items())
 
 

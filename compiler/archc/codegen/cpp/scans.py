@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from archc.checker.sizes import Size, product
 from archc.checker.types import Axis, flat
 from archc.codegen.cpp.form import Array, Expr, Fill, Kernel, Lanes, Local, Statement, Store, parts, verify
-from archc.codegen.cpp.lower import ALONE, CHUNKS, USED, degree
+from archc.codegen.cpp.lower import ALONE, CHUNKS, USED, arrays_of, degree, symbols_of
 from archc.codegen.cpp.scan_axes import Kind, is_zero, kinds
 from archc.codegen.cpp.scan_steps import CHUNK, Body
 from archc.codegen.cpp.scan_sweeps import WIDTH, Key, Known, Lies, Overwritten
@@ -175,20 +175,13 @@ class Lowering:
             body = [*self.first, *body]
         self.parallel, self.lane, self.scratch, self.holds = frozenset(), None, [], {}
         after = Body(self, known, graph.notes, {}).statements(rest) if rest else []
-        symbols = sorted({s for axis in self.order for s in axis.size.symbols} | set(_symbols(graph)))
         made = Kernel(
-            self.name, self.doc, tuple(_array(p.name, p.type.dtype, flat(p.layout)) for p in graph.inputs if p.role != "number"),
-            tuple(_array(o.name, o.node.type.dtype, flat(o.layout)) for o in graph.outputs),
-            tuple((symbol, self.size_name(symbol)) for symbol in symbols),
+            self.name, self.doc, *arrays_of(graph), symbols_of(graph, self.names),
             tuple(p.name for p in graph.inputs if p.role == "number"), tuple(loops), None, tuple(body),
             max((p.type.count for p in graph.inputs), key=degree, default=Size.of(1)), ALONE, CHUNKS if summed else None, heap,
             tuple(summed), tuple(after), tuple(self.scratch), tuple(before))
         verify(made)
         return made
-
-    def size_name(self, symbol: str) -> str:
-        wish = "rows" if symbol == "..." else symbol
-        return self.names.fresh(f"{wish}_size" if wish in self.names.visible else wish)
 
     def chunked(self, axis: Axis) -> Chunks:
         """The axis of a loop in chunks of steps."""
@@ -263,15 +256,3 @@ def _loops(graph: Graph) -> set[Axis]:
         if isinstance(current.attrs, Scan):
             found |= {current.attrs.axis, *_loops(current.attrs.body)}
     return found
-
-
-def _symbols(graph: Graph) -> Iterator[str]:
-    for current in topological(graph.roots):
-        if isinstance(current.attrs, Size):
-            yield from current.attrs.symbols
-        for body in inside(current):
-            yield from _symbols(body)
-
-
-def _array(name: str, dtype: DType, axes: Order) -> Array:
-    return Array(name, dtype, product(axis.size for axis in axes), tuple(axis.name for axis in axes))
