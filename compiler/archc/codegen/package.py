@@ -8,10 +8,11 @@ from importlib.resources import files
 from typing import Any
 
 from archc.codegen.cpp import print as cpp
+from archc.codegen.cpp.fused import CppGroup
 from archc.codegen.torch import methods, names
 from archc.codegen.torch.classes import ClassWriter
 from archc.codegen.torch.form import Function
-from archc.codegen.torch.fused import CppGroup, Group
+from archc.codegen.torch.fused import Group
 from archc.codegen.torch.helpers import used
 from archc.codegen.torch.methods import Registry
 from archc.codegen.torch.print import WIDTH, function

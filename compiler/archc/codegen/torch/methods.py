@@ -9,6 +9,7 @@ from typing import Any
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Layout
+from archc.codegen.cpp.fused import CppGroup
 from archc.codegen.torch import entry, fused, names
 from archc.codegen.torch.form import Assign, Branch, Do, Expr, Function, NoGrad, Raise, Return, Statement, verify
 from archc.codegen.torch.layout import name
@@ -28,7 +29,7 @@ class Registry:
     written: list[list[Function | str]] = field(default_factory=list)
     names: Names = field(default_factory=Names)
     drawing: dict[str, frozenset[str]] = field(default_factory=dict)  # the methods of a module that draw, by its key
-    target: type[fused.Group[Any]] = fused.CppGroup
+    target: type[fused.Group[Any]] = CppGroup
     kernels: list[Any] = field(default_factory=list)  # of the target
     rare: list[Any] = field(default_factory=list)  # built when they are first called
     in_rare: bool = False
