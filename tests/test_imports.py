@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "compiler" / "archc"
-ORDER = ["version", "resources", "records", "diagnostics", "limits", "syntax", "ops", "checker", "ir", "rules", "passes",
+ORDER = ["version", "resources", "diagnostics", "limits", "syntax", "ops", "checker", "ir", "rules", "passes",
          "codegen", "pipelines", "analyze", "sources", "store", "probe", "watch", "api", "train", "bench", "editor", "lsp", "cli",
          "__main__"]
 HEAVY = ("torch", "sympy", "networkx", "numpy", "triton", "rich", "pygls", "lsprotocol")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from archc.diagnostics.codes import LIMIT
 from archc.diagnostics.model import Place, Problems
-from archc.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ They are bound by axis arguments, else by brackets `f[callee = caller](x)`, else
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from archc.checker import axes as axis_rules
 from archc.checker.frame import Frame
@@ -15,7 +15,6 @@ from archc.checker.typed import Term
 from archc.checker.types import LEADING, Axis, Dim, Layout
 from archc.checker.values import chain_size
 from archc.diagnostics import codes
-from archc.records import dataclass
 from archc.syntax import tree
 from archc.syntax.tree import Span
 

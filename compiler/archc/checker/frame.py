@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from archc.checker.program import SourceFile
@@ -15,7 +15,6 @@ from archc.diagnostics import codes
 from archc.diagnostics.model import Kind, Place, Problems
 from archc.limits import LIMITS, beyond
 from archc.ops.table import LANGUAGE_NAMES, OPS
-from archc.records import dataclass
 from archc.syntax import tree
 from archc.syntax.habits import habit
 from archc.syntax.tree import Span

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archc.checker import expressions
@@ -12,7 +13,6 @@ from archc.checker.typed import Ref, Term
 from archc.checker.types import Axis, Dim
 from archc.checker.values import chain_size
 from archc.diagnostics import codes
-from archc.records import dataclass
 from archc.syntax import tree
 
 if TYPE_CHECKING:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archc.checker.typed import Unit
 from archc.diagnostics import codes
 from archc.diagnostics.model import Kind, Problems
-from archc.records import dataclass
 from archc.syntax import tree
 from archc.syntax.parse import parse
 

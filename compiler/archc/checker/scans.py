@@ -7,6 +7,7 @@ body are terms like others, over the step and the states; what depends on neithe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from archc.checker import axes as axis_rules
 from archc.checker import expressions, statements
@@ -16,7 +17,6 @@ from archc.checker.typed import AxisIndex, Loop, LoopResult, ReadAt, StateRef, S
 from archc.checker.types import LEADING, Axis, Type, flat
 from archc.checker.values import POISON, Value
 from archc.diagnostics import codes
-from archc.records import dataclass
 from archc.syntax import tree
 from archc.syntax.tree import Span
 

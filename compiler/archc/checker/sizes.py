@@ -7,11 +7,10 @@ Floor divisions that do not divide exactly become opaque atoms: `(|h| + 1) // 2`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import reduce
 from math import gcd
 from typing import Union
-
-from archc.records import dataclass
 
 
 @dataclass(frozen=True, order=True)

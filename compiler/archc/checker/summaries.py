@@ -8,6 +8,7 @@ that; where something is decided, and where a graph is wanted, the call is inlin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from archc.checker import axes as axis_rules
 from archc.checker import binding
@@ -18,7 +19,6 @@ from archc.checker.types import Dim, Type
 from archc.checker.values import SizeVal, chain_size
 from archc.limits import LIMITS
 from archc.ops.table import DType
-from archc.records import dataclass
 from archc.syntax import tree
 
 SIMPLE = 12  # terms and factors of a size up to which arithmetic with it stays far below the limit

@@ -7,12 +7,11 @@ Terms are a DAG shared by identity. Axes of an inlined callee are already the ca
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal, Union
 
 from archc.checker.sizes import Size
 from archc.checker.types import Axis, Layout, Type
-from archc.records import dataclass
 from archc.syntax.tree import Span
 
 

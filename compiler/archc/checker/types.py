@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from archc.checker.sizes import Size, product
 from archc.ops.table import DType
-from archc.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Union
 
 from archc.checker.sizes import Size
 from archc.checker.typed import Term
 from archc.checker.types import Axis, Dim
 from archc.ops.table import Op
-from archc.records import dataclass
 from archc.syntax import tree
 from archc.syntax.tree import Span
 

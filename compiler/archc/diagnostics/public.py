@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from archc.diagnostics.model import Problem, Severity
 from archc.diagnostics.render import terminal, texts
-from archc.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from archc.diagnostics.model import Place, Problem
 from archc.diagnostics.suggest import nearest
-from archc.records import dataclass
 
 # -------------------------------------------------------------------------------------------------------- sentences
 

@@ -14,10 +14,8 @@ Rows of matrices go over two axes in order, rows and columns; their derivatives 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal
-
-from archc.records import dataclass
 
 DType = Literal["float", "int", "bool", "complex"]  # "float" is the module's own float: float32, float64, bfloat16 ...
 Form = Literal["elementwise", "reduce", "normalise", "matrix", "transform"]

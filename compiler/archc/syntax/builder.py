@@ -6,12 +6,12 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from archc.diagnostics.model import Problems
 from archc.diagnostics.syntax_codes import LAYER_INPUT, NUMBER_TOO_LARGE, PARAMETER_KIND, SPACE_OUTSIDE_HOLE, UNKNOWN_ESCAPE
 from archc.limits import LIMITS, beyond
-from archc.records import dataclass
 from archc.syntax import tree
 from archc.syntax.lexer import Lexed, Token
 from archc.syntax.tree import Expr, Ident, Span

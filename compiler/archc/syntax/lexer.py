@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from archc.limits import LIMITS
-from archc.records import dataclass
 from archc.syntax.tables import Tables
 from archc.syntax.tree import Span
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal
 
-from archc.records import dataclass
 from archc.syntax import tree
 from archc.syntax.lexer import Token
 from archc.syntax.tree import Span

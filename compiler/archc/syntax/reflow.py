@@ -7,10 +7,8 @@ column after its bracket: broken after commas, in a group without commas before 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal, Union
-
-from archc.records import dataclass
 
 WIDTH, INDENT, HANG = 130, 4, 8
 DEEPEST = 72

@@ -10,10 +10,10 @@ import functools
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archc.records import dataclass
 from archc.resources import GRAMMAR, folder
 
 FORMAT = 1

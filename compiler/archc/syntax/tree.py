@@ -6,10 +6,8 @@ Every node carries `span`. The tree holds what was written and nothing of what i
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Literal, Union
-
-from archc.records import dataclass
 
 
 @dataclass(frozen=True)
