@@ -163,7 +163,7 @@ def run_whole(seed: int, count: int) -> None:
             raise AssertionError(f"text {number} of seed {seed}: {type(error).__name__}: {error}\n{text[:3000]}") from error
         assert took < SECONDS, f"text {number} of seed {seed} takes {took:.1f} s\n{text[:3000]!r}"
     assert 0.1 * count < right < 0.6 * count
-    assert graphs > 0.03 * count
+    assert graphs > 0.01 * count
 
 
 def further(program: Program) -> int:

@@ -126,7 +126,7 @@ class Kernels:
         DEFINED[f"{self.space}::{name}"] = library
         signature = ", ".join(f"{kind} {text}" for text, kind in kinds.items())
         library.define(f"{name}({signature}) -> {results if results == 'Tensor' else f'({results})'}")
-        library.impl(name, torch.no_grad()(function), "CPU")
+        library.impl(name, laid_out(function), "CPU")
         torch.library.register_fake(f"{self.space}::{name}", fake, lib=library)
         if derivative is not None:
             tensors = sum(kind == "Tensor" for kind in kinds.values())
@@ -187,6 +187,17 @@ class Kernels:
             function.argtypes = [ctypes.c_void_p if "*" in argument else ARGUMENTS[argument.split()[0]]
                                  for argument in declared[1].split(",")]
         return function
+
+
+def laid_out(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function without derivative, its results laid out as kernels write them, also where torch computed them."""
+
+    def compute(*args: Any) -> Any:
+        with torch.no_grad():
+            results = function(*args)
+        return results.contiguous() if isinstance(results, Tensor) else tuple(result.contiguous() for result in results)
+
+    return compute
 
 
 @functools.cache
