@@ -34,7 +34,7 @@ os.environ.setdefault("ARCHC_BACKEND", "torch")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bless", action="store_true", help="rewrite the expected texts; read the diff before you commit it")
     parser.addoption("--slow", action="store_true", help="run also the tests that take longer than ten seconds")
-    parser.addoption("--sweep", action="store_true", help="run also the tests that take hours: every kernel for every GPU")
+    parser.addoption("--sweep", action="store_true", help="run also what takes hours: all random programs, all kernels for GPUs")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -16,7 +16,8 @@ from tests.codegen.harness import arguments, callable_of, compare, same, without
 from tests.fuzz.graphs import random_graph, random_inputs
 
 WAVES = 1000  # blocks from here on are of graphs with complex numbers
-BLOCKS = [1000, 1001, *range(8), *(pytest.param(block, marks=pytest.mark.slow) for block in (*range(8, 40), *range(1002, 1012)))]
+BLOCKS = [1000, 1001, *range(8), *(pytest.param(block, marks=pytest.mark.slow) for block in (*range(8, 16), 1002, 1003)),
+          *(pytest.param(block, marks=pytest.mark.sweep) for block in (*range(16, 40), *range(1004, 1012)))]
 
 
 @pytest.mark.parametrize("block", BLOCKS)

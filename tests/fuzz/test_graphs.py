@@ -17,12 +17,12 @@ from archc.ir.verify import verify
 from archc.ops.table import OPS
 from tests.fuzz.disguise import changed, disguised
 from tests.fuzz.graphs import random_graph, random_inputs
+from tests.shares import shares
 
 WAVES = 5000
 """Seeds from here on make graphs with complex numbers."""
-SLICES = [pytest.param(range(80), id="80"), pytest.param(range(80, 1000), id="1000", marks=pytest.mark.slow),
-          pytest.param(range(WAVES, WAVES + 40), id="complex"),
-          pytest.param(range(WAVES + 40, WAVES + 500), id="500 complex", marks=pytest.mark.slow)]
+SLICES = [*shares(range(80), range(80, 280), range(280, 1000)),
+          *shares(range(WAVES, WAVES + 40), range(WAVES + 40, WAVES + 140), range(WAVES + 140, WAVES + 500))]
 
 
 def graph_of(seed: int) -> Graph:

@@ -19,9 +19,9 @@ from tests.codegen.harness import compare, without_draws
 from tests.fuzz.disguise import disguised
 from tests.fuzz.graphs import random_graph, random_inputs
 from tests.passes.test_random_graphs import KEEPING, differ
+from tests.shares import shares
 
-BLOCKS = [pytest.param(range(30), id="30"),
-          *(pytest.param(range(start, start + 200), id=str(start), marks=pytest.mark.slow) for start in range(30, 2030, 200))]
+BLOCKS = shares(range(30), range(30, 230), range(230, 2030))
 
 
 def graph_of(seed: int) -> Graph:

@@ -15,6 +15,7 @@ from archc.ir.to_source import to_source
 from archc.ir.verify import verify
 from tests.checker.programs import unit
 from tests.fuzz.graphs import random_graph, random_inputs
+from tests.shares import shares
 
 
 def again(graph: Graph) -> Graph:
@@ -31,8 +32,7 @@ def renamed(graph: Graph, other: Graph) -> dict[str, str]:
     return names
 
 
-@pytest.mark.parametrize("seeds", [pytest.param(range(60), id="60"), pytest.param(range(5000, 5030), id="complex"),
-                                   pytest.param(range(60, 1000), id="1000", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [*shares(range(60), range(60, 200), range(200, 1000)), range(5000, 5030)])
 def test_source_round_trip(seeds: range) -> None:
     for seed in seeds:
         graph = random_graph(random.Random(seed), 6 + seed % 20, smooth=seed % 2 == 0, written=True, loops=seed % 3 == 0,

@@ -16,10 +16,10 @@ from archc.passes.step import stepped
 from tests.codegen.harness import compare, without_draws
 from tests.fuzz.graphs import random_graph, random_inputs
 from tests.passes.steps import by_steps
+from tests.shares import shares
 
 
-@pytest.mark.parametrize("seeds", [pytest.param(range(80), id="80"),
-                                   pytest.param(range(80, 1000), id="1000", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", shares(range(80), range(80, 280), range(280, 1000)))
 def test_steps_of_random_graphs(seeds: range) -> None:
     count: Counter[str] = Counter()
     for seed in seeds:

@@ -141,8 +141,8 @@ def test_400_random_and_mutated_texts() -> None:
     run(seed=0, count=400)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 11))
+@pytest.mark.parametrize("seed", [pytest.param(1, marks=pytest.mark.slow),
+                                  *(pytest.param(seed, marks=pytest.mark.sweep) for seed in range(2, 11))])
 def test_10_000_random_and_mutated_texts(seed: int) -> None:
     run(seed, count=1000)
 
@@ -196,8 +196,8 @@ def test_100_programs_made_of_others() -> None:
     run_whole(seed=100, count=100)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(101, 121))
+@pytest.mark.parametrize("seed", [*(pytest.param(seed, marks=pytest.mark.slow) for seed in (101, 102)),
+                                  *(pytest.param(seed, marks=pytest.mark.sweep) for seed in range(103, 121))])
 def test_20_000_programs_made_of_others(seed: int) -> None:
     run_whole(seed, count=1000)
 

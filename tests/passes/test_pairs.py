@@ -22,8 +22,9 @@ from archc.passes.pairs import PAIRS, pairs
 from archc.pipelines import INFERENCE
 from tests.fuzz.graphs import random_graph, random_inputs
 from tests.passes.test_random_graphs import cotangents
+from tests.shares import shares
 
-SLICES = [pytest.param(range(7000, 7040), id="40"), pytest.param(range(7040, 7500), id="500", marks=pytest.mark.slow)]
+SLICES = shares(range(7000, 7040), range(7040, 7140), range(7140, 7500))
 
 
 def apart(array: Any) -> Any:

@@ -20,11 +20,13 @@ from tests.passes.oracle import inner
 
 KEEPING = [p for p in PASSES.values() if p.keeps.value != "another function"]
 BLOCK = 20  # seeds in one test
-FEW, ALL, WAVES = range(4), range(4, 50), range(1000, 1002)  # of the last, graphs with complex numbers
+FEW, WAVES = range(4), range(1000, 1002)  # of the last, graphs with complex numbers
 
 
 def blocks() -> list[Any]:
-    return [*FEW, *WAVES, *(pytest.param(block, marks=pytest.mark.slow) for block in (*ALL, *range(1002, 1020)))]
+    slow, sweep = (4, 5, 6, 7, 8, 9, 1002, 1003), (*range(10, 50), *range(1004, 1020))
+    return [*FEW, *WAVES, *(pytest.param(block, marks=pytest.mark.slow) for block in slow),
+            *(pytest.param(block, marks=pytest.mark.sweep) for block in sweep)]
 
 
 def graph_of(rng: random.Random, block: int, most: int, smooth: bool = False, loops: bool = False) -> Graph:

@@ -25,11 +25,11 @@ from archc.pipelines import CPP
 from tests.codegen.cpp.build import call, library
 from tests.fuzz.graphs import random_graph
 from tests.fuzz.products import product_graph
+from tests.shares import shares
 
 pytestmark = pytest.mark.compiler
 
-SLICES = [pytest.param(range(20), id="20"),
-          *(pytest.param(range(low, low + 130), id=f"{low}", marks=pytest.mark.slow) for low in (20, 150, 280))]
+SLICES = shares(range(12), range(12, 42), range(42, 410), 30)
 SIZES = (0, 1, 2, 3, 5, 7, 9, 67, 131)
 LARGEST = 100_000
 

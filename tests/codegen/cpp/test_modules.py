@@ -67,7 +67,9 @@ def gradients(layer: nn.Module, inputs: list[Tensor]) -> list[Tensor | None]:
     results = layer(*given)
     results = [y for y in (results if isinstance(results, tuple) else (results,)) if y.is_floating_point()]
     torch.manual_seed(2)
-    torch.autograd.backward(results, [torch.randn_like(y) for y in results])
+    moved = [(y, dy) for y, dy in ((y, torch.randn(y.shape, dtype=y.dtype)) for y in results) if y.requires_grad]
+    if moved:
+        torch.autograd.backward(*zip(*moved, strict=True))
     return [*results, *(x.grad for x in given if x.requires_grad), *(p.grad for p in layer.parameters()), *layer.buffers()]
 
 

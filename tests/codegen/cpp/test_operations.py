@@ -46,8 +46,12 @@ def operations(layer: nn.Module, inputs: list[Tensor]) -> dict[Any, tuple[Any, .
     return seen.found
 
 
+FIRST = {example.path.stem: example for example in reversed(EXAMPLES)}
+
+
 @pytest.mark.parametrize("example", [
-    pytest.param(example, id=str(example), marks=[] if example.layer in ("LayerNorm", "EvoNormB0") else pytest.mark.slow)
+    pytest.param(example, id=str(example), marks=[] if example.layer in ("LayerNorm", "EvoNormB0")
+                 else pytest.mark.slow if example in FIRST.values() else pytest.mark.sweep)
     for example in EXAMPLES])
 def test_opcheck(example: Example) -> None:
     layer = module(example, "cpp")

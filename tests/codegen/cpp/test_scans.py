@@ -23,6 +23,7 @@ from tests.checker.programs import graph
 from tests.codegen.cpp.test_kernels import Case, cases, compare
 from tests.fuzz.graphs import random_graph
 from tests.passes.test_group import groups
+from tests.shares import shares
 
 pytestmark = pytest.mark.compiler
 
@@ -308,9 +309,7 @@ def looping(seeds: range) -> list[Case]:
     return [case for case in cases(seeds, draw) if any(isinstance(n.attrs, Scan) for n in topological(case.group.roots))]
 
 
-@pytest.mark.parametrize("seeds", [
-    pytest.param(range(15), id="15"),
-    *(pytest.param(range(low, low + 100), id=f"{low}", marks=pytest.mark.slow) for low in (15, 115, 215))])
+@pytest.mark.parametrize("seeds", shares(range(15), range(15, 45), range(45, 315), 30))
 def test_random_loops(seeds: range) -> None:
     assert compare(looping(seeds)) > len(seeds)
 
