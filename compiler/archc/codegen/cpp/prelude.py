@@ -229,6 +229,10 @@ static inline float logarithm_of_1_plus(float x) {
     const float result = logarithm(u) + (is_finite(rest) ? rest : 0.0f);
     return x == 0.0f ? x : result;
 }
+#ifndef VECTORS
+template <typename T> static inline T sine_of(T x) { return std::sin(x); }
+template <typename T> static inline T cosine_of(T x) { return std::cos(x); }
+#endif
 static inline double inverse_root(double x) { return 1.0 / std::sqrt(x); }
 static inline float inverse_root(float x) { return 1.0f / std::sqrt(x); }
 """

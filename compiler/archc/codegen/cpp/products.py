@@ -5,7 +5,8 @@ What a contraction needs is made as a tile by a sweep of loops, multiplied there
 tile again, which later sweeps read. So a basis or a score lies in the cache only.
 
     rows      a parallel axis, cut into blocks: one block is one place of the kernel
-    walked    an axis that is gone along block by block inside; what is summed over it stays in its tile meanwhile
+    walked    an axis that is gone along block by block inside; what is summed over it stays in its tile meanwhile. Rather one
+              of what a basis is computed from than that of its functions: these are few, and a product over them alone short
     lanes     the axis whose elements are neighbours in every tile that has it: the axis of the rows, if there is one
 
 Between two walks along the walked axis stands what needs all of the first one (a mean before the deviations from it).
@@ -91,7 +92,10 @@ class _Tiled(Sweeps):
         self.rows = next((axis for axis in reversed(self.order) if axis in self.parallel and any(
             (axis in left.axes) != (axis in right.axes) for left, right in self.sides.values())), None)
         self.whole = self.parallel - {self.rows}
-        tried = sorted(common, key=lambda axis: (-sum(axis in n.axes for n in self.nodes), self.order.index(axis)))
+        computed = [side for both in self.sides.values() for side in both if side.args]
+        given = frozenset[Axis]().union(*(n.axes for n in topological(computed) if n in self.tensors))
+        tried = sorted(common, key=lambda axis: (
+            axis not in given, -sum(axis in n.axes for n in self.nodes), self.order.index(axis)))
         self.walked = next((axis for axis in tried if self.walks(axis)), None)
         self.walks(self.walked)
         self.lanes = self.rows or next((a for a in reversed(self.order) if a in common and a != self.walked), None)

@@ -14,7 +14,7 @@ SPELLING: dict[str, str] = {
     "round": "std::nearbyint({x})",
     "exp": "exponential({x})", "expm1": "exponential_less_1({x})", "log": "logarithm({x})", "log1p": "logarithm_of_1_plus({x})",
     "sqrt": "std::sqrt({x})", "rsqrt": "inverse_root({x})",
-    "sin": "std::sin({x})", "cos": "std::cos({x})", "tan": "std::tan({x})", "asin": "std::asin({x})", "acos": "std::acos({x})",
+    "sin": "sine_of({x})", "cos": "cosine_of({x})", "tan": "std::tan({x})", "asin": "std::asin({x})", "acos": "std::acos({x})",
     "atan": "std::atan({x})", "atan2": "std::atan2({x}, {y})",
     "sinh": "std::sinh({x})", "cosh": "std::cosh({x})", "tanh": "hyperbolic_tangent({x})",
     "erf": "error_function({x})", "sigmoid": "logistic({x})",

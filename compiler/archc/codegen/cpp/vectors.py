@@ -54,12 +54,14 @@ template <typename To, typename From> static To resized(const From& x) {
 #endif
 """
 
-BOTH = {"std::sin": "sin", "std::cos": "cos", "std::asin": "asin", "std::acos": "acos", "std::atan": "atan",
+BOTH = {"sine_of": "sin", "cosine_of": "cos", "std::asin": "asin", "std::acos": "acos", "std::atan": "atan",
         "std::atan2": "atan2", "power": "pow"}
 FLOAT = {"std::tan": "tan"}  # that of doubles is 14 ulp off at subnormal numbers
 DOUBLE = {"exponential": "exp", "logistic": "exp", "logarithm": "log", "hyperbolic_tangent": "tanh", "error_function": "erf",
           "exponential_less_1": "expm1", "logarithm_of_1_plus": "log1p"}
 """What a kernel calls, and the function behind it; for floats some are polynomials of the prelude."""
+RENAMED = {name: call for call, name in BOTH.items() if name in ("sin", "cos")}
+"""Called by a name of ours: of the sine and the cosine of one value GCC makes one call, for which it has no vectors."""
 
 
 def vectors(text: str) -> str:
@@ -76,8 +78,10 @@ def vectors(text: str) -> str:
 
 def _declared(name: str, dtype: str, function: str, sleef: str, lanes: int) -> list[str]:
     count = 2 if name in ("pow", "atan2") else 1
+    called = f'{dtype} {RENAMED[name]}' if name in RENAMED else f'extern "C" {dtype} {function}'
+    label = f' __asm__("{function}")' if name in RENAMED else ""
     return ["#pragma omp declare simd notinbranch",
-            f'extern "C" {dtype} {function}({", ".join([dtype] * count)}) noexcept;',
+            f'{called}({", ".join([dtype] * count)}) noexcept{label};',
             f'VECTOR_{count}({dtype}, {lanes}, _ZGVdN{lanes}, {function}, "Sleef_{sleef}{lanes}_u10")',
             f"HALF_{count}({dtype}, {lanes}, {lanes // 2}, _ZGVdN{lanes}, _ZGVbN{lanes // 2}, {function})",
             "#ifdef __AVX512F__",
