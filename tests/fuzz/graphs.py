@@ -432,7 +432,7 @@ class Grower:
             self.add(last, (-1.0, 1.0))
             self.add(every, (-2.0, 2.0))
         else:
-            for value in inner.tangled(x, axis, constants, reverse, self.written):
+            for value in inner.tangled(x, axis, constants, reverse):
                 self.add(value, (-2.0, 2.0))
 
     # -- the end ---------------------------------------------------------------------------------------------

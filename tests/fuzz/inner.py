@@ -49,32 +49,29 @@ def squashed_sum(x: Node, axis: Axis, constants: Sequence[Node], reverse: bool, 
     return build.item(scan, 0, Type("float", axes)), build.item(scan, 1, Type("float", x.axes))
 
 
-def tangled(x: Node, axis: Axis, constants: Sequence[Node], reverse: bool, written: bool) -> tuple[Node, ...]:
-    """Two float states that need each other and a flag, and what is read of all steps at once; unless it must be writable, a
-    counter too, and a loop in the loop. Gives two last states and two yields, all within -2 and 2."""
+def tangled(x: Node, axis: Axis, constants: Sequence[Node], reverse: bool) -> tuple[Node, ...]:
+    """Two float states that need each other, a flag and a counter, what is read of all steps at once, and a loop in the loop over
+    all of them. Gives two last states and two yields, all within -2 and 2."""
     axes = x.axes - {axis}
     ports = [Port(name, Type("float", axes), layout(axes)) for name in ("a", "b")] + [Port("odd", Type("bool"), ())]
-    ports += [] if written else [Port("count", Type("int"), ())]
+    ports += [Port("count", Type("int"), ())]
     states = len(ports)
     ports += [Port("e", Type("float", axes), layout(axes))]
     ports += [Port(f"o{i}", c.type, layout(c.axes)) for i, c in enumerate(constants)]
-    ports += [Port("all", x.type, layout(x.axes)), Port("step", Type("int"), ())]
+    ports += [Port("all", x.type, layout(x.axes))]
     of = {port.name: port.node for port in ports}
-    place = build.apply("mod", build.apply("add", of["step"], build.const(1)) if written else of["count"], build.size(axis.size))
-    read = build.read(of["all"], {axis: (place, "trust")})
+    read = build.read(of["all"], {axis: (build.apply("mod", of["count"], build.size(axis.size)), "trust")})
     change = build.apply("add", build.apply("mul", of["a"], of.get("o0", build.const(0.5))), of["e"])
     first = build.apply("where", of["odd"], build.apply("tanh", change), build.apply("mul", of["a"], build.const(0.7)))
-    if not written:
-        first = squashed_sum(build.expand(build.apply("mul", first, of["all"]), x.axes), axis, [of["b"]], not reverse, False)[0]
+    every = build.expand(build.apply("mul", first, of["all"]), x.axes)
+    first = squashed_sum(every, axis, [of["b"]], not reverse, False, build.apply("tanh", of["b"]))[0]
     second = build.apply("tanh", build.apply("sub", build.apply("mul", of["b"], read), of["a"]))
-    nexts = [first, second, build.apply("not", of["odd"])]
-    nexts += [] if written else [build.apply("add", of["count"], build.const(2))]
-    yields = [build.apply("sub", first, of["b"]), build.apply("mul", second, of["e"]) if written else second]
+    nexts = [first, second, build.apply("not", of["odd"]), build.apply("add", of["count"], build.const(2))]
+    yields = [build.apply("sub", first, of["b"]), second]
     whole = [build.expand(r, axes) if r.type.dtype == "float" else r for r in (*nexts, *yields)]
     results = tuple(Output(f"out{k}", r, layout(r.axes)) for k, r in enumerate(whole))
-    attrs = Scan(axis, reverse, states, 1, True, Graph("step", tuple(ports), results))
-    starts = [build.expand(build.const(value), axes) for value in (0.25, -0.5)] + [build.const(True)]
-    starts += [] if written else [build.const(1)]
+    attrs = Scan(axis, reverse, states, 1, False, Graph("step", tuple(ports), results))
+    starts = [*(build.expand(build.const(value), axes) for value in (0.25, -0.5)), build.const(True), build.const(1)]
     scan = node("scan", (*starts, x, *constants, x), attrs)
     lasts = tuple(build.item(scan, k, Type("float", axes)) for k in range(2))
     return *lasts, *(build.item(scan, states + k, Type("float", x.axes)) for k in range(2))

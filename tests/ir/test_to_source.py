@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from archc.checker.program import elaborate
 from archc.diagnostics.model import Problems
 from archc.ir.digest import digest
+from archc.ir.evaluate import evaluate
 from archc.ir.graph import Graph
 from archc.ir.lower import lower_graph
 from archc.ir.text import parse
@@ -98,6 +100,29 @@ def test_loops(body: str, direction: str) -> None:
     assert digest(again(to_source(original, "L"))) == digest(original)
 
 
+@pytest.mark.parametrize("body", [
+    "s = tanh(weigh(s)) * x",  # a method sees all of the weight
+    "s = s + weigh(s * x[t = t - 1 else 0])\n for k { s = s + x * k * weigh(s) }",
+])
+def test_a_step_that_holds_all_of_its_own_axis(body: str) -> None:
+    """In a loop a name means its element: the source goes along an axis of its own."""
+    original = graph(f"""layer L(t: axis) {{
+        param w[t, k=3] = 1
+        fn weigh(s[n]) -> [n] {{ return sum[t, k](tanh(w * s)) }}
+        forward(x[n, t]) -> [n, t] {{
+            scan t {{ state s[n] = 0\n {body}\n yield y = s }}
+            return y
+        }} }}""")
+    source = to_source(original, "L")
+    assert "scan t2 {" in source and "x[t = t2]" in source and "[t2 = t]" in source
+    found = again(source)
+    assert digest(found) == digest(original)
+    x, w = np.random.default_rng(0).normal(size=(2, 5)), np.random.default_rng(1).normal(size=(5, 3))
+    inputs, numbers = {"x": x, "w": w}, {"t": 5}
+    expected, result = (next(iter(evaluate(g, inputs, numbers).outputs.values())) for g in (original, found))
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
 def test_names_that_the_language_has_taken() -> None:
     original = parse("""graph f(layer: float[sum, max], param if.0: float[max])
       numbers max
@@ -139,16 +164,6 @@ def test_checks_of_sizes_are_kept() -> None:
       %0 = member a forward #0 (%x [n]) -> (float[n]) : float
       %1 = item 0 %0 : float[n]
       return r[n] = %1""", "sub-modules are inlined"),
-    ("""graph f(x: float[t, i])
-      loop $0 along t states 1 sequences 0 step {
-        graph step(s: float, x: float[t, i], step: int)
-          %0 = read %x[i = %step edge] : float[t]
-          %1 = sum[t] %0 : float
-          return s[] = %1
-      }
-      %0 = scan $0 0.0, %x : float
-      %1 = item 0 %0 : float
-      return r[] = %1""", "a name means its element"),
     ("graph f(x: float[], buffer b: float[])\n  update b = %x", "a graph that only stores"),
     ("""graph f(x: float[u])
       axis u = 2*h

@@ -8,7 +8,7 @@ do not count; their positions do, among those of one role. Messages, names and p
 
 Two ways of saying one thing have one digest: what the builder has one form of; an operation that the language has no name for,
 and its meaning; an output that is repeated along an axis of its layout, or that the layout says is; a symbol that is defined as
-an exact quotient, or the quotient with a check that it is exact.
+an exact quotient, or the quotient with a check that it is exact; a loop whose steps hold values along its axis, or along another.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from hashlib import blake2b
 
 from archc.checker.sizes import FloorDiv, Largest, Size, Symbol
 from archc.checker.types import Axis, Layout, Type, layout_of
+from archc.ir.apart import apart
 from archc.ir.build import normal
 from archc.ir.entry import graph_symbols
 from archc.ir.equal_sizes import never_negative
@@ -66,7 +67,7 @@ _Occurrences = dict[Atom, list[str]]
 
 def digest(graph: Graph) -> str:
     """32 hexadecimal digits that identify the graph up to names and order."""
-    graph = _merged(_plain(_normal(graph)))
+    graph = _merged(_plain(_normal(apart(graph))))
     colours = _refined(graph, _start(graph))
     while (tied := _tied(colours)):
         colours = min((_refined(graph, {**colours, atom: _mix("chosen", colours[atom])}) for atom in tied),

@@ -60,7 +60,6 @@ class Body:
     def __init__(self, graph: Graph, layer: Beside, names: Names, axes: dict[Axis, str], symbols: dict[str, str]) -> None:
         self.graph, self.layer, self.names, self.axes, self.symbols = graph, layer, names, axes, symbols
         self.outer: Body | None = None  # the block around a loop
-        self.along: frozenset[Axis] = frozenset()  # the axes of the loops that this block is in
         self.lines: list[str] = []
         self.sized: dict[str, str] = {}  # the axes that statements declare
         self.written: dict[Node, Text] = {}
@@ -130,8 +129,6 @@ class Body:
     # -- expressions -----------------------------------------------------------------------------------------
     def node(self, node: Node) -> Text:
         op, attrs = node.op, node.attrs
-        if self.along & node.axes:
-            raise ValueError("a value in a loop that has the loop's axis has no words: there, a name means its element")
         if op == "const":
             return _constant(attrs)  # type: ignore[arg-type]
         if isinstance(attrs, Size):
@@ -269,7 +266,7 @@ class Body:
         """A loop as statements; the names of its results."""
         axis = self.declare(scan.axis)
         inner = Body(scan.body, self.layer, self.names, self.axes, self.symbols)
-        inner.outer, inner.along = self, self.along | {scan.axis}
+        inner.outer = self
         ports, outputs = scan.body.inputs, scan.body.outputs
         states = []
         for port, start in zip(ports[: scan.states], node.args, strict=False):

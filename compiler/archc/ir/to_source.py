@@ -2,8 +2,8 @@
 
 Names come from the notes. A value has a statement of its own where it is used more than once, has a name, or would make a line
 too long; the rest is written in place. Raises ValueError for a graph that the language has no words for: one without results,
-with sub-modules that are not inlined, with `accumulate` (which only derivatives have), or with draws that only an initialiser
-makes.
+with sub-modules that are not inlined, with `accumulate` (which only derivatives have), a table, an index along `...` or a
+repetition along it, or with draws that only an initialiser makes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis, Dim, Layout, dim_size, flat
+from archc.ir.apart import apart
 from archc.ir.forms.call import SEVERAL
 from archc.ir.graph import Call, Definition, Graph, Port, Read, inside, topological
 from archc.ir.source_body import ATOM, WIDTH, Body, Names, bare, in_order
@@ -23,7 +24,7 @@ def to_source(graph: Graph, name: str, start: Mapping[str, str] | None = None) -
 
     `start` has the initial value of params and buffers by name, as expressions of the language; what is not there is `given`.
     """
-    writer = _Layer(graph, name, start or {})
+    writer = _Layer(apart(graph), name, start or {})
     layer = writer.text()
     return "\n\n".join([*writer.helpers.values(), *writer.fns.values(), layer]) + "\n"
 
@@ -287,9 +288,10 @@ def _atom(size: str) -> str:
 
 
 def _indexed(graph: Graph) -> Iterator[Size]:
-    """The sizes of the axes that reads index, in loops and calls as well."""
+    """The sizes of the axes of which reads demand something, in loops and calls as well: neither a border nor a renaming does."""
     for node in topological(graph.roots):
         if isinstance(node.attrs, Read):
-            yield from (at.axis.size for at in node.attrs.at)
+            yield from (at.axis.size for at, index in zip(node.attrs.at, node.args[1:], strict=False) if at.border == "trust"
+                        and not (isinstance(index.attrs, Axis) and index.attrs.size == at.axis.size))
         for inner in inside(node):
             yield from _indexed(inner)
