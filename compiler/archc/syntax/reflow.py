@@ -176,10 +176,9 @@ class Writer:
 
     def align_notes(self, entries: Sequence[Statement], places: Sequence[tuple[int, int]]) -> None:
         """Columns of comments at the ends of neighbouring lines that were aligned stay so."""
-        found = runs(entries, lambda entry: entry.note_column if entry.parts and entry.note else 0)
+        single = {id(entry) for entry, (start, end) in zip(entries, places, strict=True) if start == end and entry.parts}
+        found = runs(entries, lambda entry: entry.note_column if entry.note and id(entry) in single else 0)
         for run in [part for lines in found for part in neighbours(lines, places)]:
-            if len(run) < 2 or any(places[n][0] != places[n][1] for n in run):
-                continue
             columns = {n: len(self.lines[places[n][0]]) - len(entries[n].note) for n in run}
             for n, column in columns.items():
                 line = self.lines[places[n][0]]
@@ -302,19 +301,31 @@ def widest(parts: Sequence[Part]) -> int:
 
 def align(entries: Sequence[Statement], indent: int) -> None:
     """Columns of `=` that were aligned over neighbouring lines stay so, where no line has to be broken for that."""
-    for run in runs(entries, lambda entry: entry.equal_column if entry.equal is not None else 0):
-        heads = [flat(entries[n].parts[: entries[n].equal]) for n in run]
-        if not any(entries[n].spread for n in run) or any(head is None or indent + len(head) + 2 > WIDTH for head in heads):
-            continue
-        column = max(len(head or "") for head in heads)
-        gaps = [column - len(head or "") for head in heads]
-        texts = [flat(entries[n].parts) or "" for n in run]
-        if any(len(text) <= WIDTH - indent < len(text) + gap for text, gap in zip(texts, gaps, strict=True)):
-            continue
-        for n, gap in zip(run, gaps, strict=True):
-            sign = entries[n].parts[entries[n].equal or 0]
-            assert isinstance(sign, Text)
-            sign.text = " " * gap + sign.text
+    for run in runs(entries, lambda entry: entry.equal_column if stays(entry, indent) else 0):
+        heads = [flat(entries[n].parts[: entries[n].equal]) or "" for n in run]
+        gaps = [max(map(len, heads)) - len(head) for head in heads]
+        moved = [(entries[n], indent + gap) for n, gap in zip(run, gaps, strict=True)]
+        kept = all(stays(entry, at) and (fits(entry, at) or not fits(entry, indent)) for entry, at in moved)
+        if kept and any(entries[n].spread for n in run):
+            for n, gap in zip(run, gaps, strict=True):
+                sign = entries[n].parts[entries[n].equal or 0]
+                assert isinstance(sign, Text)
+                sign.text = " " * gap + sign.text
+
+
+def stays(entry: Statement, indent: int) -> bool:
+    """Whether the `=` comes to stand on the first line, after all that is before it. If not, its column says nothing: a line that
+    is laid out twice would be aligned with others the second time alone."""
+    if entry.equal is None or fits(entry, indent):
+        return entry.equal is not None
+    head = flat(entry.parts[: entry.equal])
+    return (head is not None and len(split(entry.parts, True)) == 1
+            and indent + len(head) + lead(entry.parts[entry.equal :]) <= WIDTH)
+
+
+def fits(entry: Statement, indent: int) -> bool:
+    text = flat(entry.parts)
+    return text is not None and indent + len(text) <= WIDTH
 
 
 def runs(entries: Sequence[Statement], column_of: Callable[[Statement], int]) -> list[list[int]]:
