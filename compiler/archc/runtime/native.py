@@ -35,7 +35,7 @@ from torch.autograd import forward_ad
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions", "-fno-rtti", "-fPIC",
          "-w")
 LARGEST_CACHE = 1 << 29  # bytes
-TYPES = {torch.float32: "float32", torch.float64: "float64"}
+TYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 OTHERS = frozenset({torch.int64, torch.bool})
 ARGUMENTS = {"int64_t": ctypes.c_int64, "double": ctypes.c_double, "int": ctypes.c_int}
 RULE = re.compile(r"^// -{80} (\w+)(, built when it is first called)?\n", re.MULTILINE)
@@ -168,7 +168,7 @@ class Kernels:
         """Builds groups of kernels for one type, at the same time, and opens the libraries."""
         head = RULE.split(self.text, maxsplit=1)[0]
         with_texts = [head + "".join(part.text for part in group) for group in groups]
-        flags = tuple(f"-DWITHOUT_{other}" for other in TYPES.values() if other != suffix)
+        flags = for_type(suffix)
         with ThreadPoolExecutor(max(1, len(groups))) as pool:
             for group, library in zip(groups, pool.map(lambda text: opened(text, flags), with_texts), strict=True):
                 self.parts.update((f"{part.name}_{suffix}", library) for part in group)
@@ -181,11 +181,11 @@ class Kernels:
             if entry not in self.parts:
                 self.load([[part for part in self.texts if part.name == name]], suffix)
             function = getattr(self.parts[entry], entry)
-            declared = re.search(rf'extern "C" void {entry}\(([^)]*)\)', self.text)
+            declared = re.search(rf'extern "C" void {name}_##Stored\(([^)]*)\)', self.text)
             assert declared is not None
             function.restype = None
             function.argtypes = [ctypes.c_void_p if "*" in argument else ARGUMENTS[argument.split()[0]]
-                                 for argument in declared[1].split(",")]
+                                 for argument in declared[1].replace("\\", "").split(",")]
         return function
 
 
@@ -221,6 +221,11 @@ def balanced(parts: Sequence[Part], count: int) -> list[list[Part]]:
     for part in sorted(parts, key=lambda part: -len(part.text)):
         min(groups, key=lambda group: sum(len(other.text) for other in group)).append(part)
     return groups
+
+
+def for_type(stored: str) -> tuple[str, ...]:
+    """What the compiler is told to build kernels for tensors of one type alone: that, and what is computed in."""
+    return (f"-DEACH_TYPE(ENTRY)=ENTRY({'double' if stored == 'float64' else 'float'}, {stored})",)
 
 
 def opened(text: str, flags: Sequence[str] = ()) -> ctypes.CDLL:

@@ -11,6 +11,7 @@ from typing import Any
 import mpmath  # type: ignore[import-untyped]
 import numpy as np
 import pytest
+import torch
 from scipy import special
 
 from archc.codegen.cpp.prelude import PRELUDE
@@ -125,3 +126,40 @@ def test_special_values_of_doubles() -> None:
             np.testing.assert_array_equal(found, wanted, err_msg=name)
             signed = wanted == 0
             np.testing.assert_array_equal(np.signbit(found[signed]), np.signbit(wanted[signed]), err_msg=name)
+
+
+CONVERSIONS = """
+extern "C" void wide_{0}(const {0}* x, float* y, int64_t n) {{
+    #pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = x[i];
+}}
+extern "C" void narrow_{0}(const float* x, {0}* y, int64_t n) {{
+    #pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = x[i];
+}}
+"""
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_types_convert_like_torch(dtype: torch.dtype, instructions: str) -> None:
+    name = native.TYPES[dtype]
+    text = PRELUDE + "".join(CONVERSIONS.format(name) for name in ("bfloat16", "float16"))
+    library = ctypes.CDLL(str(native.build(text, INSTRUCTIONS[instructions])))
+
+    def call(function: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        function(ctypes.c_void_p(x.data_ptr()), ctypes.c_void_p(y.data_ptr()), ctypes.c_int64(len(x)))
+        return y
+
+    every = torch.arange(-(2**15), 2**15).to(torch.int16).view(dtype)
+    wide = call(getattr(library, f"wide_{name}"), every, torch.empty(2**16))
+    torch.testing.assert_close(wide, every.float(), rtol=0, atol=0, equal_nan=True)
+    torch.manual_seed(0)
+    bits = torch.randint(-(2**31), 2**31 - 1, (200_000,)).to(torch.int32)
+    near = torch.arange(-(2**15), 2**15).to(torch.int32)[:, None] * 2**16 + torch.tensor([0x7fff, 0x8000, 0x8001, 1, 0xffff])
+    ties = (wide[:, None] * torch.tensor([1.0, 1 + 2**-11, 1 + 3 * 2**-11, 1 - 2**-12])).flatten()
+    edges = torch.tensor([65519.0, 65520, -65520, 65536, 1e-45, 2.9e-8, 3e-8, 2**-25, 2**-24 * 1.5, 3.4e38, 3.39e38])
+    x = torch.cat([bits.view(torch.float32), near.to(torch.int32).flatten().view(torch.float32), wide, ties, edges])
+    found = call(getattr(library, f"narrow_{name}"), x, torch.empty(len(x), dtype=dtype))
+    torch.testing.assert_close(found, x.to(dtype), rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(found.signbit()[~found.isnan()], x.signbit()[~found.isnan()])

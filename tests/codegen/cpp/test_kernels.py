@@ -3,6 +3,7 @@ one thread and several. A slice by default, more with --slow."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import torch
 
 from archc.checker.types import LEADING, Axis, flat, layout_of
 from archc.codegen.cpp.form import Kernel, Product, parts
@@ -95,10 +97,21 @@ def test_other_instructions(flags: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert compare(list(cases(range(6)))) > 6
 
 
-def compare(every: Sequence[Case]) -> int:
-    """Compares kernels with the evaluator, and says how often."""
-    built = library([case.kernel for case in every])
-    compared = 0
+@dataclass(frozen=True)
+class Trial:
+    case: Case
+    sizes: dict[str, int]
+    shapes: dict[str, list[int]]
+    arrays: dict[str, np.ndarray]
+    numbers: dict[str, float]
+    threads: int
+
+    def found(self, built: ctypes.CDLL, dtype: str) -> dict[str, np.ndarray]:
+        return call(built, self.case.kernel, self.arrays, self.shapes, self.sizes, self.numbers, dtype, self.threads)
+
+
+def trials(every: Sequence[Case]) -> Iterator[Trial]:
+    """What kernels are called with: sizes and values at random."""
     for case in every:
         nodes = list(topological(case.group.roots))
         symbols = {s for n in nodes for axis in n.axes for s in axis.size.symbols}
@@ -124,27 +137,62 @@ def compare(every: Sequence[Case]) -> int:
                 arrays[port.name] = np.asarray(drawn)
                 if port.role == "number":
                     numbers[port.name] = float(drawn)
-            state = Run(sizes, np.dtype("float64"), 0)
-            try:
-                for port in case.group.inputs:
-                    state.values[port.node] = _from_memory(port, arrays[port.name], False, (), state)
-                with np.errstate(all="ignore"):
-                    evaluate_nodes(case.group.roots, state)
-            except ValueError:
-                continue  # the largest of nothing
-            found = call(built, case.kernel, arrays, shapes, sizes, numbers, threads=rng.choice([1, 2, 3]))
-            for output in case.group.outputs:
-                wanted = _to_memory(state.values[output.node], output.layout, (), state, False)
-                scale = np.abs(wanted[np.isfinite(wanted)]).max(initial=1)
-                np.testing.assert_allclose(found[output.name], wanted, rtol=1e-9, atol=1e-10 * scale,
-                                           err_msg=f"seed {case.seed}, {case.kernel.name}, {sizes}")
-            compared += 1
+            yield Trial(case, sizes, shapes, arrays, numbers, rng.choice([1, 2, 3]))
+
+
+def compare(every: Sequence[Case]) -> int:
+    """Compares kernels with the evaluator, and says how often."""
+    built = library([case.kernel for case in every])
+    compared = 0
+    for trial in trials(every):
+        case = trial.case
+        state = Run(trial.sizes, np.dtype("float64"), 0)
+        try:
+            for port in case.group.inputs:
+                state.values[port.node] = _from_memory(port, trial.arrays[port.name], False, (), state)
+            with np.errstate(all="ignore"):
+                evaluate_nodes(case.group.roots, state)
+        except ValueError:
+            continue  # the largest of nothing
+        found = trial.found(built, "float64")
+        for output in case.group.outputs:
+            wanted = _to_memory(state.values[output.node], output.layout, (), state, False)
+            scale = np.abs(wanted[np.isfinite(wanted)]).max(initial=1)
+            np.testing.assert_allclose(found[output.name], wanted, rtol=1e-9, atol=1e-10 * scale,
+                                       err_msg=f"seed {case.seed}, {case.kernel.name}, {trial.sizes}")
+        compared += 1
     return compared
+
+
+def compare_halves(every: Sequence[Case], dtype: str) -> int:
+    """Compares kernels of a half type with those of float32: a result is theirs, rounded once."""
+    kernels, half = [case.kernel for case in every], getattr(torch, dtype)
+    wide, narrow = library(kernels, "float32"), library(kernels, dtype)
+    compared = 0
+    for trial in trials(every):
+        rounded = {name: torch.tensor(array).to(half).double().numpy() if array.dtype == np.float64 else array
+                   for name, array in trial.arrays.items()}
+        given = replace(trial, arrays=rounded)
+        wanted, found = given.found(wide, "float32"), given.found(narrow, dtype)
+        for name, array in wanted.items():
+            once = torch.tensor(array).to(half).float().numpy()
+            np.testing.assert_allclose(found[name], once, rtol=torch.finfo(half).eps, atol=torch.finfo(half).smallest_normal,
+                                       err_msg=f"seed {trial.case.seed}, {trial.case.kernel.name}, {trial.sizes}")
+        compared += 1
+    return compared
+
+
+@pytest.mark.parametrize(("dtype", "seeds", "draw"), [
+    pytest.param("bfloat16", range(2), drawn, id="bfloat16"),
+    pytest.param("float16", range(40, 43), drawn, id="float16", marks=pytest.mark.slow),
+    pytest.param("bfloat16", range(1), product_graph, id="products", marks=pytest.mark.slow)])
+def test_random_groups_in_half_types(dtype: str, seeds: range, draw: Callable[[random.Random], Graph]) -> None:
+    assert compare_halves(list(cases(seeds, draw)), dtype) > len(seeds)
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
     every = list(cases(range(20)))
-    built = library([case.kernel for case in every])
+    built = library([case.kernel for case in every], "float32")
     rng = np.random.default_rng(0)
     seen = 0
     for case in every:

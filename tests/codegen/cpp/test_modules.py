@@ -172,11 +172,6 @@ def test_checkpoint_copy_and_pickle(scaled: nn.Module) -> None:
     torch.testing.assert_close(pickle.loads(pickle.dumps(layer))(X.float()), layer(X.float()))
 
 
-def test_half_types_compute_in_torch() -> None:
-    layer = layers("cpp").Scaled(c=6, dtype=torch.bfloat16)
-    torch.testing.assert_close(layer(X.bfloat16()), layers("torch").Scaled(c=6, dtype=torch.bfloat16)(X.bfloat16()))
-
-
 def test_a_module_used_twice_and_in_two_threads(scaled: nn.Module) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

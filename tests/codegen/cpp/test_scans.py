@@ -20,7 +20,7 @@ from archc.passes.base import run
 from archc.passes.group import group_value
 from archc.pipelines import CPP
 from tests.checker.programs import graph
-from tests.codegen.cpp.test_kernels import Case, cases, compare
+from tests.codegen.cpp.test_kernels import Case, cases, compare, compare_halves
 from tests.fuzz.graphs import random_graph
 from tests.passes.test_group import groups
 from tests.shares import shares
@@ -312,6 +312,11 @@ def looping(seeds: range) -> list[Case]:
 @pytest.mark.parametrize("seeds", shares(range(15), range(15, 45), range(45, 315), 30))
 def test_random_loops(seeds: range) -> None:
     assert compare(looping(seeds)) > len(seeds)
+
+
+@pytest.mark.slow
+def test_random_loops_in_half_types() -> None:
+    assert compare_halves(looping(range(20, 23)), "bfloat16") > 3
 
 
 # ----------------------------------------------------------------------------------------------------- gated networks

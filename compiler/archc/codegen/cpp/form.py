@@ -1,7 +1,8 @@
 """What a C++ kernel does, as loops: the small form between lowering and printing.
 
 A kernel is one function of tensors, sizes and numbers. Its work along the parallel axes is cut into chunks; what happens at one
-place of them is a list of statements. `T` is the type of the module's floats.
+place of them is a list of statements. `T` is the type that floats are computed in, `Stored` the one that tensors hold: another
+where that is a half type.
 """
 
 from __future__ import annotations
@@ -226,6 +227,21 @@ class Kernel:
     before: tuple[Fill | Sums, ...] = ()
     most: tuple[Size, int] | None = None  # where a size is larger than a number, a library is faster
     uneven: bool = False
+
+    @property
+    def wide(self) -> frozenset[str]:
+        """Tensors that must be of type T, as they are multiplied whole, added to, or read after they were written: what comes in
+        is widened before, what goes out rounded when it is done. Others are widened and rounded element by element."""
+        given = {array.name for array in (*self.inputs, *self.outputs) if array.dtype == "float"}
+        outputs = {array.name for array in self.outputs}
+        found: set[str] = set()
+        for statement in parts((*self.before, *self.body, *self.after)):
+            if isinstance(statement, (Let, Store)):
+                found |= {str(e.value) for e in walk(statement.value) if e.op == "load" and e.value in outputs}
+                found |= {statement.array} if isinstance(statement, Store) and statement.op else set()
+            elif not isinstance(statement, Sums):  # which widens as it copies
+                found |= {name for name in vars(statement).values() if isinstance(name, str)}
+        return frozenset(found & given)
 
 
 def verify(kernel: Kernel) -> None:

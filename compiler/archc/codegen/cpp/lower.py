@@ -26,8 +26,8 @@ from archc.passes.windows import window_sum
 
 _Roots = tuple[frozenset[Axis], list[tuple[Node, bool]]]  # what the loops over some axes compute: to add up, or to store
 
-USED = (*RESERVED, "T", "threads", "team", "chunk", "chunks", "places", "at", *(f"place_{n}" for n in range(16)), "place",
-        "lanes", LANE)
+USED = (*RESERVED, "T", "Stored", "ENTRY", "threads", "team", "chunk", "chunks", "places", "at",
+        *(f"place_{n}" for n in range(16)), "place", "lanes", LANE)
 """Names of the code around a kernel's body."""
 
 BLOCK, RUN = 64, 4096

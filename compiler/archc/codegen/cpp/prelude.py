@@ -32,6 +32,82 @@ template <typename T> struct Memory {
     T* data() const { return start; }
 };
 
+static inline int32_t bits_of(float x) { int32_t bits; std::memcpy(&bits, &x, 4); return bits; }
+static inline float of_bits(int32_t bits) { float x; std::memcpy(&x, &bits, 4); return x; }
+
+// What tensors hold. Half types are computed with in float, and rounded to the nearest, to even.
+typedef float float32;
+typedef double float64;
+struct bfloat16 {
+    uint16_t bits;
+    operator float() const { return of_bits(int32_t(uint32_t(bits) << 16)); }
+    void operator=(float x) {
+        const uint32_t wide = uint32_t(bits_of(x)), rounded = (wide + 0x7fff + ((wide >> 16) & 1)) >> 16;
+        bits = uint16_t(x != x ? 0x7fc0 : rounded);
+    }
+};
+#if defined(__clang__) && defined(__F16C__)
+struct float16 { // converted by instructions, where the compiler has them for vectors
+    _Float16 half;
+    operator float() const { return float(half); }
+    void operator=(float x) { half = _Float16(x); }
+};
+#else
+struct float16 {
+    uint16_t bits;
+    operator float() const {
+        const int32_t wide = int32_t(uint32_t(int32_t(int16_t(bits))) << 13) & int32_t(0x8fffe000);
+        const float x = of_bits(wide) * 5.192296858534828e33f; // 2^112 between the two biases
+        return of_bits((wide & 0x0f800000) == 0x0f800000 ? wide | 0x7f800000 : bits_of(x));
+    }
+    void operator=(float x) {
+        const int32_t wide = bits_of(x), size = wide & 0x7fffffff, most = size < 0x47800000 ? size : 0x47800000;
+        const int32_t normal = (most - 0x38000000 + 0xfff + ((most >> 13) & 1)) >> 13;
+        const int32_t tiny = bits_of(of_bits(size) + 0.5f) - 0x3f000000; // the sum rounds at the last place of a subnormal
+        const int32_t half = size < 0x38800000 ? tiny : normal;
+        bits = uint16_t((x != x ? 0x7e00 : half) | ((wide >> 16) & 0x8000));
+    }
+};
+#endif
+// The functions that others call, for each type; a build may be for one.
+#ifndef EACH_TYPE
+#define EACH_TYPE(ENTRY) ENTRY(float, float32) ENTRY(double, float64) ENTRY(float, bfloat16) ENTRY(float, float16)
+#endif
+
+// A tensor as T: itself, or where it is of a half type a copy. What goes out is rounded in the end.
+template <typename T, typename Stored> struct Widened {
+    Memory<T> copy;
+    Widened(const Stored* x, int64_t count, int threads) : copy(count) {
+        T* const into = copy.data();
+        #pragma omp parallel for simd num_threads(threads) if (threads > 1 && count > 32768)
+        for (int64_t at = 0; at < count; ++at) into[at] = x[at];
+    }
+    const T* data() const { return copy.data(); }
+};
+template <typename T, typename Stored> struct Rounded {
+    Memory<T> copy;
+    Stored* const y;
+    const int64_t count;
+    const int threads;
+    Rounded(Stored* y, int64_t count, int threads) : copy(count), y(y), count(count), threads(threads) {}
+    T* data() const { return copy.data(); }
+    ~Rounded() {
+        const T* const from = copy.data();
+        #pragma omp parallel for simd num_threads(threads) if (threads > 1 && count > 32768)
+        for (int64_t at = 0; at < count; ++at) y[at] = from[at];
+    }
+};
+template <typename T> struct Widened<T, T> {
+    const T* const x;
+    Widened(const T* x, int64_t, int) : x(x) {}
+    const T* data() const { return x; }
+};
+template <typename T> struct Rounded<T, T> {
+    T* const y;
+    Rounded(T* y, int64_t, int) : y(y) {}
+    T* data() const { return y; }
+};
+
 template <typename T> constexpr T infinity() { return std::numeric_limits<T>::infinity(); }
 template <> constexpr int64_t infinity<int64_t>() { return std::numeric_limits<int64_t>::max(); }
 template <typename T> constexpr T not_a_number() { return std::numeric_limits<T>::quiet_NaN(); }
@@ -90,8 +166,6 @@ template <typename T> static inline T whole_power(T x, int64_t n) {
 
 // 2^n for n in [-126, 127] from a float that ends in n: adding ROUND, 1.5 * 2^23, rounds to a whole number in the last bits.
 constexpr float ROUND = 12582912.0f, LOG_2_E = 1.44269504088896341f;
-static inline int32_t bits_of(float x) { int32_t bits; std::memcpy(&bits, &x, 4); return bits; }
-static inline float of_bits(int32_t bits) { float x; std::memcpy(&x, &bits, 4); return x; }
 static inline float two_to(int32_t n) { return of_bits(int32_t(uint32_t(n) << 23)); }
 // x - n log 2 where n is the nearest whole number to x / log 2, and e to such a rest
 static inline float rest_of(float x, float n) { return (x - n * 0.693359375f) + n * 2.12194440e-4f; }
@@ -250,6 +324,7 @@ KEYWORDS = (
 
 DEFINED = r"(?:(?:inline|static|constexpr|struct)(?: \S+)? (?=\w+(?:\(| \{))|#define )(\w+)"
 RESERVED = (*KEYWORDS, *dict.fromkeys(re.findall(DEFINED, HEAD + PRELUDE + VECTORS + MULTIPLY + WINDOWS)),
-            "vector_bytes", "most_rows", "Lanes", "Border", "FILL", "EDGE", "REFLECT", "WRAP", "lanes_of", "along",
+            "float32", "float64", "vector_bytes", "most_rows", "Lanes", "Border", "FILL", "EDGE", "REFLECT", "WRAP", "lanes_of",
+            "along",
             *(f"{what}_{where}" for what in ("batch", "channel", "filter") for where in "xyw"))
 """Words of C++, and what the prelude defines: nothing in a kernel has such a name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from archc.checker.sizes import Size
 from archc.codegen.cpp.form import (
@@ -36,6 +36,7 @@ from archc.codegen.cpp.windows_prelude import WINDOWS
 from archc.ops.table import DType
 
 TYPES: dict[DType, str] = {"float": "T", "int": "int64_t", "bool": "bool"}
+STORED: dict[DType, str] = TYPES | {"float": "Stored"}
 OPERANDS = ("x", "y", "z")
 WIDTH = 120
 STEP = "    "
@@ -59,33 +60,44 @@ class _Printer:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.symbols = dict(kernel.symbols)
+        self.stored = {a.name for a in (*kernel.inputs, *kernel.outputs) if a.dtype == "float"} - kernel.wide
 
     # -- functions -----------------------------------------------------------------------------------------------
     def lines(self) -> list[str]:
         kernel = self.kernel
         read, written = (", ".join(f"{a.name}[{', '.join(a.axes)}]" for a in side) for side in (kernel.inputs, kernel.outputs))
         doc = [*kernel.doc.splitlines(), *textwrap.wrap(f"{read} -> {written}", WIDTH - 3)]
-        head = _call(f"static void {kernel.name}", self.arguments(TYPES, "_given"), " {")
+        head = _call(f"static void {kernel.name}", self.arguments("__restrict ", "_stored", "_given"), " {")
         body = [f"{STEP}const T {number} = T({number}_given);" for number in kernel.numbers]
-        lines = [*(f"// {line}" for line in doc), "template <typename T>", *head, *body, *self.block(kernel.before, STEP)]
+        body += [f"{STEP}{line}" for line in self.widened()]
+        lines = [*(f"// {line}" for line in doc), "template <typename T, typename Stored>", *head, *body]
+        lines += self.block(kernel.before, STEP)
         lines += [*self.parallel(), *self.combined()] if kernel.body else []
-        lines += [*self.memory(kernel.after_scratch, STEP), *self.block(kernel.after, STEP), "}", ""]
-        return lines + [line for dtype, name in (("float", "float32"), ("double", "float64")) for line in self.entry(dtype, name)]
+        return [*lines, *self.memory(kernel.after_scratch, STEP), *self.block(kernel.after, STEP), "}", "", *self.entry()]
 
-    def arguments(self, types: dict[DType, str], numbers: str) -> list[str]:
-        restrict = "__restrict " if types is TYPES else ""
-        return [*(f"const {types[a.dtype]}* {restrict}{a.name}" for a in self.kernel.inputs),
-                *(f"{types[a.dtype]}* {restrict}{a.name}" for a in self.kernel.outputs),
-                *(f"int64_t {written}" for _, written in self.kernel.symbols),
-                *(f"double {number}{numbers}" for number in self.kernel.numbers), "int threads"]
+    def arguments(self, restrict: str = "", wide: str = "", number: str = "") -> list[str]:
+        """`wide` and `number` end the names of what the function gives the plain name to."""
+        kernel = self.kernel
+        return [*(f"const {STORED[a.dtype]}* {restrict}{a.name}{wide * (a.name in kernel.wide)}" for a in kernel.inputs),
+                *(f"{STORED[a.dtype]}* {restrict}{a.name}{wide * (a.name in kernel.wide)}" for a in kernel.outputs),
+                *(f"int64_t {written}" for _, written in kernel.symbols),
+                *(f"double {name}{number}" for name in kernel.numbers), "int threads"]
 
-    def entry(self, dtype: str, suffix: str) -> list[str]:
-        """A plain C function."""
-        types: dict[DType, str] = {"float": dtype, "int": "int64_t", "bool": "bool"}
-        names = [argument.split()[-1] for argument in self.arguments(types, "")]
-        head = f'extern "C" void {self.kernel.name}_{suffix}'
-        return [f"#ifndef WITHOUT_{suffix}", *_call(head, self.arguments(types, ""), " {"),
-                *_call(f"{STEP}{self.kernel.name}<{dtype}>", names, ";"), "}", "#endif"]
+    def widened(self) -> Iterator[str]:
+        """The tensors that are needed as T."""
+        for kind, const, arrays in (("Widened", "const ", self.kernel.inputs), ("Rounded", "", self.kernel.outputs)):
+            for array in arrays:
+                if array.name in self.kernel.wide:
+                    made = f"{array.name}_stored, {self.size(array.count)}, threads"
+                    yield f"const {kind}<T, Stored> {array.name}_wide({made});"
+                    yield f"{const}T* __restrict {array.name} = {array.name}_wide.data();"
+
+    def entry(self) -> list[str]:
+        """Plain C functions, one for each type."""
+        arguments = self.arguments()
+        lines = ["#define ENTRY(T, Stored)", *_call(f'{STEP}extern "C" void {self.kernel.name}_##Stored', arguments, " {"),
+                 *_call(f"{STEP * 2}{self.kernel.name}<T, Stored>", [argument.split()[-1] for argument in arguments], ";")]
+        return [*(f"{line} \\" for line in lines), f"{STEP}}}", "EACH_TYPE(ENTRY)", "#undef ENTRY"]
 
     def parallel(self) -> list[str]:
         """The places of the parallel axes, cut into chunks that threads take."""
@@ -217,7 +229,7 @@ class _Printer:
             lines.append(f"const Places {table}({{{pairs}}});")
         lines.append(f"const int team = {self.size(self.kernel.work)} < {self.kernel.alone} ? 1 : threads;")
         arguments = [sums.x, sums.other, sums.into, *tables, "along", str(len(sums.along)), "team"]
-        lines += _call(f"window_{'weights' if sums.weights else 'sums'}", arguments, ";")
+        lines += _call(f"window_{'weights' if sums.weights else 'sums'}<T>", arguments, ";")
         return [f"{indent}{line}" for line in lines]
 
     def lanes(self, block: Lanes, indent: str) -> list[str]:
@@ -274,6 +286,8 @@ class _Printer:
     def operand(self, expr: Expr) -> str:
         """An expression inside another: in brackets, unless it is one word or one call."""
         text = self.expr(expr)
+        if expr.op == "load" and expr.value in self.stored:
+            return f"T({text})"
         spelled = SPELLING.get(expr.op, "")
         return text if expr.op in TIGHT or (spelled.endswith(")") and spelled[0].isalpha()) else f"({text})"
 

@@ -102,13 +102,13 @@ template <typename T> struct Inner {
     int64_t step() const { return along.divide > 1 ? 1 : along.step; }
     int64_t places(int64_t phase) const { return (along.places - phase + phases - 1) / phases; }
     int64_t pitch() const { return step() * span; }
-    void copy(const T* __restrict row, T* __restrict into) const {
+    template <typename Stored> void copy(const Stored* __restrict row, T* __restrict into) const {
         const int64_t step = this->step(), stride = along.x_stride;
         for (int64_t part = 0; part < step; ++part, into += span) {
             int64_t m = 0;
             for (; m < span && (m + low) * step + part < 0; ++m) {
                 const int64_t at = along.inside((m + low) * step + part);
-                into[m] = at < 0 ? T(0) : row[at * stride];
+                into[m] = at < 0 ? T(0) : T(row[at * stride]);
             }
             const int64_t start = (m + low) * step + part, left = start < along.size ? (along.size - start + step - 1) / step : 0;
             const int64_t end = std::min(span, m + left);
@@ -121,7 +121,7 @@ template <typename T> struct Inner {
             }
             for (; m < span; ++m) {
                 const int64_t at = along.inside((m + low) * step + part);
-                into[m] = at < 0 ? T(0) : row[at * stride];
+                into[m] = at < 0 ? T(0) : T(row[at * stride]);
             }
         }
     }
@@ -223,10 +223,10 @@ template <typename T> struct Tile {
 };
 
 // y[batch, filter, places] = sum over channels and taps of weights[filter, channel, taps] * x[batch, channel, windows]
-template <typename T>
-static void window_sums(const T* x, const T* weights, T* y, const Places& batch_x, const Places& batch_y, const Places& channel_x,
-                        const Places& channel_w, const Places& filter_w, const Places& filter_y, const Along* along, int axes,
-                        int threads) {
+template <typename T, typename Stored>
+static void window_sums(const Stored* x, const Stored* weights, Stored* y, const Places& batch_x, const Places& batch_y,
+                        const Places& channel_x, const Places& channel_w, const Places& filter_w, const Places& filter_y,
+                        const Along* along, int axes, int threads) {
     const int outer = axes - 1;
     const Along& last = along[outer];
     const int64_t channels = channel_x.count, filters = filter_y.count;
@@ -241,7 +241,7 @@ static void window_sums(const T* x, const T* weights, T* y, const Places& batch_
             for (int64_t k = 0; k < inside; ++k) {
                 const int64_t at = every.weight(k / last.taps) + k % last.taps * last.tap_stride;
                 packed.data()[f / tile.filters * size + (c * inside + k) * tile.filters + f % tile.filters] =
-                    f < filters ? weights[filter_w[f] + channel_w[c] + at] : T(0);
+                    f < filters ? T(weights[filter_w[f] + channel_w[c] + at]) : T(0);
             }
     int64_t row = last.places;
     for (int axis = 1; axis < outer; ++axis) row *= along[axis].size;
@@ -254,7 +254,8 @@ static void window_sums(const T* x, const T* weights, T* y, const Places& batch_
         Memory<const T*> read(channels * every.taps);
         Memory<int64_t> weight_of(channels * every.taps), row_of(every.taps);
         Memory<T> beside(tile.filters * width); // where a tile goes that is wider than what is left
-        Memory<T*> into(tile.filters), target(tile.filters);
+        Memory<T*> into(tile.filters);
+        Memory<Stored*> target(tile.filters);
         for (int64_t k = 0; k < tile.filters; ++k) into.data()[k] = beside.data() + k * width;
 #pragma omp for schedule(static)
         for (int64_t place = 0; place < places; ++place) {
@@ -280,12 +281,13 @@ static void window_sums(const T* x, const T* weights, T* y, const Places& batch_
                         const int64_t filled = std::min(tile.filters, filters - f * tile.filters);
                         for (int64_t at = 0; at < inner.places(phase); at += width) {
                             const int64_t left = std::min(width, inner.places(phase) - at);
-                            const bool whole = stride == 1 && left == width && filled == tile.filters;
+                            const bool whole = std::is_same<T, Stored>::value && stride == 1 && left == width
+                                               && filled == tile.filters;
                             for (int64_t k = 0; k < filled; ++k)
                                 target.data()[k] = y + batch_y[b] + filter_y[f * tile.filters + k] + rows.place(u)
                                                    + phase * last.place_stride + at * stride;
                             tile.sum(read.data(), weight_of.data(), count, inner.shift.data() + taps, inner.tap.data() + taps,
-                                     ends - taps, packed.data() + f * size, at, whole ? target.data() : into.data());
+                                     ends - taps, packed.data() + f * size, at, whole ? (T* const*)target.data() : into.data());
                             for (int64_t k = 0; k < filled && !whole; ++k)
                                 for (int64_t j = 0; j < left; ++j) target.data()[k][j * stride] = into.data()[k][j];
                         }
@@ -317,8 +319,8 @@ static inline void window_dots(const T* x, const int64_t* rows, const T* const* 
         for (int k = 0; k < TAPS; ++k) total[k * FILTERS + f] = sum[f][k];
 }
 
-template <typename T>
-static void window_weights(const T* x, const T* y, T* weights, const Places& batch_x, const Places& batch_y,
+template <typename T, typename Stored>
+static void window_weights(const Stored* x, const Stored* y, Stored* weights, const Places& batch_x, const Places& batch_y,
                            const Places& channel_x, const Places& channel_w, const Places& filter_w, const Places& filter_y,
                            const Along* along, int axes, int threads) {
     typedef typename Lanes<T>::type V;
@@ -365,7 +367,7 @@ static void window_weights(const T* x, const T* y, T* weights, const Places& bat
                         for (int64_t u = 0; u < rows.places; ++u) {
                             T* into = given + (f / FILTERS * rows.places * FILTERS + u * FILTERS + f % FILTERS) * width;
                             const int64_t found = f < f_count ? last.places : 0;
-                            const T* from = found ? y + batch_y[b] + filter_y[f_first + f] + rows.place(u) : nullptr;
+                            const Stored* from = found ? y + batch_y[b] + filter_y[f_first + f] + rows.place(u) : nullptr;
                             if (last.place_stride == 1) std::copy_n(from, found, into);
                             else for (int64_t v = 0; v < found; ++v) into[v] = from[v * last.place_stride];
                             std::fill(into + found, into + width, T(0));
