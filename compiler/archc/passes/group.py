@@ -166,6 +166,11 @@ def _stands(cluster: Cluster, sinks: Sequence[Node], fixed: frozenset[Node], rea
     return given and all(sink.type.dtype == "float" for sink in sinks) and split(cluster.members, sinks, reading) is not None
 
 
+def _typed(cluster: Cluster, fixed: frozenset[Node]) -> bool:
+    """Whether a group is given a tensor of floats, whose type its kernel computes in."""
+    return any(arg.type.dtype == "float" and arg not in fixed for arg in _outside(cluster, fixed))
+
+
 def _together(found: list[Cluster], reading: Mapping[Node, Sequence[Node]], roots: set[Node]) -> list[Cluster]:
     """Groups of one stage that read the same large tensor read it once."""
     def sinks(members: Mapping[Node, None]) -> list[Node]:
@@ -250,12 +255,14 @@ GROUP = Pass("group", "join what one kernel computes: elementwise operations wit
 def _grouped(graph: Graph, derivative: bool) -> Graph:
     """The kernels with contractions first; what they leave, and what they are given, is joined after."""
     around = Around(graph, _computable(graph) - set(_products(graph, users(graph.roots), several=True)), OVER_AXES)
+    fixed = _fixed(graph)
     contracting = [Cluster(members, results=results) for members, results in kernels(around)]
-    graph = _called(graph, contracting, derivative)
-    reading, roots = users(graph.roots), set(graph.roots)
+    graph = _called(graph, [cluster for cluster in contracting if _typed(cluster, fixed)], derivative)
+    reading, roots, fixed = users(graph.roots), set(graph.roots), _fixed(graph)
     found = [c for c in clusters_of(graph) if sum(n.op not in FREE for n in c.members) >= LEAST_WORK]
     found += [Cluster(dict.fromkeys(members), loop=True) for members in loops(graph, reading, OVER_AXES)]
-    found += [Cluster(dict.fromkeys(w.members)) for w in windows(graph, reading, _fixed(graph), derivative)]
+    found += [Cluster(dict.fromkeys(w.members)) for w in windows(graph, reading, fixed, derivative)]
+    found = [cluster for cluster in found if _typed(cluster, fixed | starts(graph, fixed) if cluster.loop else fixed)]
     for cluster in found:
         cluster.results = [n for n in cluster.members if n.op != "scan" and (
             n in roots or any(reader not in cluster.members for reader in reading[n]))]

@@ -19,9 +19,8 @@ PLAIN = frozenset({"const", "size", "iota", "input", "expand", "item", "detach"}
 def _whole(scan: Node, reading: Mapping[Node, Sequence[Node]], over_axes: frozenset[str]) -> bool:
     """Whether a kernel can compute a loop; its results are floats."""
     attrs = scan.attrs
-    if not isinstance(attrs, Scan) or any(item.type.dtype != "float" for item in reading[scan]):
-        return False
-    return any(arg.type.dtype == "float" and arg.op != "expand" for arg in scan.args) and _computes(attrs, frozenset(), over_axes)
+    return (isinstance(attrs, Scan) and all(item.type.dtype == "float" for item in reading[scan])
+            and _computes(attrs, frozenset(), over_axes))
 
 
 def _computes(scan: Scan, around: frozenset[Axis], over_axes: frozenset[str]) -> bool:
