@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from archc.codegen.triton.form import Kernel
     from archc.ir.graph import Graph
-    from archc.ir.module import Method, Module, Package
+    from archc.ir.module import Joined, Method, Module, Package
     from archc.loaded import Namespace
 
 RUN_TIME = frozenset({"axis", "int", "float", "bool"})
@@ -241,14 +241,16 @@ def _package_of(program: Program, layers: Sequence[str] | None, static: Mapping[
     units = [unit(program, name, own_static(program, name, static)) for name in names]
     with guarded(program.root.path):
         from archc.ir.lower import lower_package
+        from archc.passes.joined import members
         from archc.passes.step_modules import with_steps
 
-        found = simplified(with_steps(lower_package(units, program.root.path)))
+        in_kernels = bool({"cpp", "triton"} & set(targets))
+        found = simplified(with_steps(lower_package(units, program.root.path, members if in_kernels and not pairs else None)))
         if pairs:
             from archc.passes.pairs import paired
 
             found = simplified(paired(found))
-        return grouped(found) if {"cpp", "triton"} & set(targets) else found
+        return grouped(found) if in_kernels else found
 
 
 def _complete(layer: object, static: Mapping[str, object]) -> bool:
@@ -298,10 +300,13 @@ def simplified(package: Package) -> Package:
             done[id(graph)] = run(graph, INFERENCE)
         return done[id(graph)]
 
+    def joined(found: Joined | None) -> Joined | None:
+        return replace(found, train=graph_of(found.train), eval=graph_of(found.eval)) if found else None
+
     modules = {}
     for key, module in package.modules.items():
         stored = tuple(replace(s, value=graph_of(s.value)) if s.value is not None else s for s in module.stored)
-        methods = tuple(replace(m, train=graph_of(m.train), eval=graph_of(m.eval),
+        methods = tuple(replace(m, train=graph_of(m.train), eval=graph_of(m.eval), joined=joined(m.joined),
                                 step=replace(m.step, start=graph_of(m.step.start)) if m.step else None) for m in module.methods)
         children = tuple(
             replace(c, arguments=tuple({name: graph_of(g) for name, g in arguments.items()} for arguments in c.arguments))
@@ -316,9 +321,16 @@ def grouped(package: Package) -> Package:
     from archc.passes.group import GROUP
     from archc.watch import run
 
+    done: dict[int, Graph] = {}
+
+    def graph_of(graph: Graph) -> Graph:
+        if id(graph) not in done:
+            done[id(graph)] = run(graph, (GROUP,))
+        return done[id(graph)]
+
     def methods(module: Module) -> tuple[Method, ...]:
-        done = {id(graph): run(graph, (GROUP,)) for method in module.methods for graph in (method.train, method.eval)}
-        return tuple(replace(m, train=done[id(m.train)], eval=done[id(m.eval)]) for m in module.methods)
+        return tuple(replace(m, train=graph_of(m.train), eval=graph_of(m.eval), joined=m.joined and replace(
+            m.joined, train=graph_of(m.joined.train), eval=graph_of(m.joined.eval))) for m in module.methods)
 
     return replace(package, modules={key: replace(module, methods=methods(module)) for key, module in package.modules.items()})
 

@@ -11,11 +11,12 @@ from archc.checker.sizes import Size
 from archc.checker.types import Axis, Type, flat, layout_of
 from archc.codegen.torch.names import Names
 from archc.ir.build import apply
-from archc.ir.graph import Accumulate, At, Graph, Node, Read, Scan, node, rewrite, topological, users
+from archc.ir.graph import Accumulate, At, Graph, Node, Output, Port, Read, Scan, node, rewrite, topological, users
 from archc.ir.meaning import meaning, substitute
 from archc.ops.table import OPS
 from archc.passes.base import also_inside
 from archc.passes.group import split
+from archc.passes.slices import Places, places, whole
 
 Order = tuple[Axis, ...]
 
@@ -129,6 +130,42 @@ def relabelled(graph: Graph, names: Mapping[Axis, Axis | None]) -> Graph:
 
 
 # --------------------------------------------------------------------------------------------------- memory
+@dataclass(frozen=True)
+class Place:
+    """Where a kernel's value lies: in an array with these axes, at fixed places of some."""
+
+    array: str
+    axes: Order
+    at: Places
+
+
+def in_slices(graph: Graph) -> tuple[Graph, dict[str, Place]]:
+    """The graph with slices of its inputs as inputs, and the slices of its results as results; and where each of them lies."""
+    orders = {port.node: (port.name, flat(port.layout)) for port in graph.inputs}
+    lies = {port.name: Place(port.name, flat(port.layout), {}) for port in graph.inputs if port.role != "number"}
+    names = Names([*(port.name for port in graph.inputs), *(output.name for output in graph.outputs)])
+    new: dict[Node, Node] = {}
+    ports = list(graph.inputs)
+    for n in topological(graph.roots):
+        if n.op == "read" and (at := places(n)):
+            array, axes = orders[n.args[0]]
+            port = Port(names.fresh(f"{array}_{'_'.join(map(str, at.values()))}"), n.type, ())
+            lies[port.name] = Place(array, axes, at)
+            ports.append(port)
+            new[n] = port.node
+    outputs: list[Output] = []
+    for output in graph.outputs:
+        found = whole(output.node) if output.node.op in ("add", "accumulate") else None
+        for at, value in found.pieces if found else (({}, output.node),):
+            name = names.fresh(output.name) if at else output.name
+            layout = layout_of(axis for axis in flat(output.layout) if axis not in at)
+            outputs.append(Output(name, substitute(value, new), layout))
+            lies[name] = Place(output.name, flat(output.layout), at)
+    made = replace(graph, inputs=tuple(ports), outputs=tuple(outputs))
+    known = {new[n]: text for n, text in graph.notes.names.items() if n in new}
+    return replace(made, notes=replace(made.notes, names={**made.notes.names, **known})), lies
+
+
 def orders_of(graph: Graph) -> list[Order]:
     """How the axes of each input and result lie in memory."""
     return [flat(layout) for layout in (*(p.layout for p in graph.inputs), *(o.layout for o in graph.outputs))]

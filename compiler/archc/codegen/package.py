@@ -20,6 +20,7 @@ from archc.codegen.triton import print as triton
 from archc.codegen.triton.fused import TritonGroup
 from archc.ir.graph import Graph
 from archc.ir.module import Module, Package
+from archc.passes.joined import called
 
 TARGETS = ("torch", "cpp", "triton")
 GROUPS: dict[str, type[Group[Any]]] = {"cpp": CppGroup, "triton": TritonGroup}
@@ -83,11 +84,13 @@ def modules_text(package: Package, titles: dict[str, str], head: str,
     registry = Registry(names=names.Names(titles.values()), target=target)
     classes: list[list[str]] = []
     states: dict[tuple[str, str], str] = {}
+    common = called(package)
     for module in package:
         before = len(registry.written)
         writer = ClassWriter(module, package, titles, registry, states)
         classes += writer.state_classes()
-        lines = writer.lines()
+        with registry.rarely(module.key not in common):
+            lines = writer.lines()
         classes += [_function_class(parts) for parts in registry.written[before:]]
         classes.append(lines)
     written = "\n\n\n".join("\n".join(lines) for lines in classes) + "\n"

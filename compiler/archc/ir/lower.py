@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from archc.checker import typed
@@ -21,10 +21,14 @@ from archc.syntax.tree import Span
 def lower_graph(unit: typed.Unit, method: str = "forward", mode: str = "train") -> Graph:
     """A method of a layer as one graph, with sub-layers inlined and their params by path: `blocks.0.norm.gamma`."""
     found = next(m for m in unit.methods if m.name == method)
-    return _graph(unit, found, found.train if mode == "train" else found.eval, inline=True)
+    return _graph(unit, found, found.train if mode == "train" else found.eval, None)
 
 
-def lower_package(units: Sequence[typed.Unit], source: str) -> module.Package:
+Joins = Callable[[module.Module, module.Method, Mapping[str, module.Module]], frozenset[str]]
+"""Which sub-layers of a module's method, by path, are to be inlined in `joined`; all its callees are there."""
+
+
+def lower_package(units: Sequence[typed.Unit], source: str, joins: Joins | None = None) -> module.Package:
     """Layers and the sub-layers they are made of, each a module; callees come before their callers."""
     modules: dict[str, module.Module] = {}
 
@@ -34,11 +38,24 @@ def lower_package(units: Sequence[typed.Unit], source: str) -> module.Package:
         for child in unit.children:
             for inner in child.units:
                 visit(inner)
-        modules[unit.key] = _module(unit)
+        made = _module(unit)
+        if joins is not None:
+            methods = (_joined(unit, m, joins(made, found, modules), found)
+                       for m, found in zip(unit.methods, made.methods, strict=True))
+            made = replace(made, methods=tuple(methods))
+        modules[unit.key] = made
 
     for unit in units:
         visit(unit)
     return module.Package(source, modules, tuple(unit.key for unit in units))
+
+
+def _joined(unit: typed.Unit, method: typed.Method, members: frozenset[str], found: module.Method) -> module.Method:
+    if not members:
+        return found
+    train = _graph(unit, method, method.train, members)
+    other = train if method.eval is method.train else _graph(unit, method, method.eval, members)
+    return replace(found, joined=module.Joined(tuple(sorted(members)), train, other))
 
 
 def _module(unit: typed.Unit) -> module.Module:
@@ -65,8 +82,8 @@ def _module(unit: typed.Unit) -> module.Module:
         module.Method(
             m.name,
             m.doc,
-            train := _graph(unit, m, m.train, inline=False),
-            train if m.eval is m.train else _graph(unit, m, m.eval, inline=False),
+            train := _graph(unit, m, m.train, frozenset()),
+            train if m.eval is m.train else _graph(unit, m, m.eval, frozenset()),
             {i.name: i.default for i in m.inputs if i.default is not None},
             m.no_grad,
             tuple(module.Number(n.name, n.kind, n.default) for n in m.numbers),
@@ -90,15 +107,19 @@ def _module(unit: typed.Unit) -> module.Module:
     )
 
 
-def _graph(unit: typed.Unit, method: typed.Method, body: typed.Body, inline: bool) -> Graph:
+def _graph(unit: typed.Unit, method: typed.Method, body: typed.Body, inline: frozenset[str] | None) -> Graph:
+    """One mode of a method. `inline`: the sub-layers whose calls are inlined, by path; None for all."""
+    def has(path: str, effects: Container[str]) -> bool:
+        return inline is None or path in effects or any(path.startswith(f"{member}.") for member in inline)
+
     lowering = _Lowering(inline, list(_paths(unit)))
     outputs = tuple(Output(r.name, lowering(r.term), r.layout) for r in body.results)
-    own = None if inline else ""
-    stored = [(buffer, term) for buffer, term in body.updates if inline or buffer.path in body.effects]
+    own = None if inline is None else {"", *inline}
+    stored = [(buffer, term) for buffer, term in body.updates if has(buffer.path, body.effects)]
     for buffer, _ in stored:
         lowering(buffer)  # a port, even where nothing reads it
     updates = tuple(Update(buffer.path, lowering(term)) for buffer, term in stored)
-    penalties = tuple(Output(path, lowering(term), ()) for path, term in body.penalties if inline or path in body.effects)
+    penalties = tuple(Output(path, lowering(term), ()) for path, term in body.penalties if has(path, body.effects))
     inputs = tuple(Port(i.name, i.type, i.layout) for i in method.inputs)
     roots = [*(o.node for o in outputs), *(u.node for u in updates), *(p.node for p in penalties)]
     lowering.name(body.names)
@@ -129,13 +150,13 @@ def _paths(unit: typed.Unit, prefix: str = "") -> Iterator[str]:
 def _value_graph(unit: typed.Unit, item: typed.Stored) -> Graph:
     """The graph that fills a param: its inputs are the params before it and the numbers that it reads."""
     assert item.value is not None
-    lowering = _Lowering(True)
+    lowering = _Lowering(None)
     output = Output(item.name, lowering(item.value), item.layout)
     return _small_graph(unit, f"{unit.name}.{item.name}", output, lowering)
 
 
 def _scalar_graph(unit: typed.Unit, name: str, term: Term) -> Graph:
-    lowering = _Lowering(True)
+    lowering = _Lowering(None)
     return _small_graph(unit, name, Output(name, lowering(term), ()), lowering)
 
 
@@ -155,9 +176,9 @@ def _definitions(splits: Iterable[typed.SplitSize]) -> tuple[Definition, ...]:
     return tuple(Definition(s.symbol, s.whole // s.part, s.whole, s.part, s.span) for s in splits)
 
 
-def _checks(checks: Iterable[typed.EntryCheck], path: str | None) -> tuple[Check, ...]:
-    """The checks of one layer (by path), or of a whole tree (None); each once."""
-    found = (Check(c.left, c.right, c.relation, c.message, c.span) for c in checks if path is None or c.path == path)
+def _checks(checks: Iterable[typed.EntryCheck], paths: Container[str] | None) -> tuple[Check, ...]:
+    """The checks of some layers (by path), or of a whole tree (None); each once."""
+    found = (Check(c.left, c.right, c.relation, c.message, c.span) for c in checks if paths is None or c.path in paths)
     return tuple(dict.fromkeys(found))
 
 
@@ -292,7 +313,7 @@ def _steps(term: Term) -> tuple[Term, ...]:
 class _Lowering:
     """Nodes of terms already lowered, by identity, and the notes gathered on the way."""
 
-    inline: bool
+    inline: frozenset[str] | None  # sub-layers by path; None: all
     order: list[str] = field(default_factory=list)  # paths of everything stored, as the source declares it
     done: dict[int, Node] = field(default_factory=dict)
     kept: list[Term] = field(default_factory=list)  # keeps terms alive, so that no identity is used twice
@@ -333,7 +354,7 @@ class _Lowering:
                 if fill is not None:
                     yield fill
             case typed.MemberCall(args=args, inlined=inlined):
-                yield from (inlined,) if self.inline else args
+                yield from (inlined,) if self.inlines(term) else args
             case typed.LoopResult(loop=loop):
                 yield from self.around(loop).outside
 
@@ -373,7 +394,10 @@ class _Lowering:
             case typed.CustomCall():
                 return self.custom(term)
             case typed.MemberCall():
-                return self.done[id(term.inlined)] if self.inline else self.member(term)
+                return self.done[id(term.inlined)] if self.inlines(term) else self.member(term)
+
+    def inlines(self, term: typed.MemberCall) -> bool:
+        return self.inline is None or term.member in self.inline
 
     def around(self, loop: typed.Loop) -> _Surroundings:
         """What a loop's body reads from outside; found once."""
@@ -468,7 +492,7 @@ class _Lowering:
 
 def _fn_graph(name: str, inputs: Sequence[typed.TensorInput], body: typed.Body, outer: _Lowering) -> Graph:
     """The body of a fn with a derivative of its own. What it reads besides its inputs (params, numbers) enters as ports."""
-    lowering = _Lowering(True)
+    lowering = _Lowering(None)
     outputs = tuple(Output(r.name, lowering(r.term), r.layout) for r in body.results)
     own = {i.name for i in inputs}
     ports = lowering.reached([o.node for o in outputs], own, ())

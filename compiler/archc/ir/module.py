@@ -59,6 +59,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Joined:
+    """A method's graphs with some sub-layers inlined, by path: kernels then compute these with what stands around them."""
+
+    members: tuple[str, ...]
+    train: Graph
+    eval: Graph
+
+
+@dataclass(frozen=True)
 class Method:
     name: str
     doc: str
@@ -70,6 +79,7 @@ class Method:
     statics: Mapping[str, object] = field(default_factory=dict)
     signature: tuple[str, ...] = ()  # the names of its inputs, numbers and static choices, in the source's order
     step: Step | None = None
+    joined: Joined | None = None  # the same while nothing watches these sub-layers
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ group of its own, and so is a sum over windows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from archc.checker.types import Axis, Type, layout_of
 from archc.ir import build
-from archc.ir.graph import Call, Graph, Node, Output, Port, carry, node, topological, users
+from archc.ir.graph import Accumulate, Call, Graph, Node, Output, Port, carry, node, topological, users
 from archc.ops.table import OPS
 from archc.passes.base import Keeps, Pass, run
 from archc.passes.contractions import Around, kernels, sides
@@ -30,6 +30,7 @@ from archc.passes.group_loops import loops, starts
 from archc.passes.hoist import HOIST
 from archc.passes.outer_sums import OUTER_SUMS
 from archc.passes.simplify import SIMPLIFY
+from archc.passes.slices import slices, wholes
 from archc.passes.stops import refusal
 from archc.passes.windows import windows
 
@@ -40,7 +41,7 @@ INNER = frozenset({"var", "std", "logsumexp", "softmax", "log_softmax"})
 OVER_AXES = INNER | {"sum", "mean", "max", "min", "any", "all", "finite_max"}
 """Rows over axes that a kernel may compute: in any order, and with a derivative that goes over the same axes."""
 
-FREE = frozenset({"expand", "to_float", "detach", "neg"})
+FREE = frozenset({"expand", "to_float", "detach", "neg", "accumulate"})
 LEAST_WORK = 2  # operations beside the free ones: fewer are not worth a kernel
 TIDY = (SIMPLIFY, GATHER, SIMPLIFY, DISTRIBUTE, HOIST, OUTER_SUMS, SIMPLIFY)
 
@@ -52,7 +53,7 @@ class Cluster:
     members: dict[Node, None] = field(default_factory=dict)
     stage: int = 0
     results: list[Node] = field(default_factory=list)
-    loop: bool = False
+    known: frozenset[Node] = frozenset()  # what the kernel computes, or reads where it lies, wherever it needs it
 
 
 # ------------------------------------------------------------------------------------------------- parallel axes
@@ -69,7 +70,8 @@ def split(members: Iterable[Node], sinks: Iterable[Node], reading: Mapping[Node,
     """The cut of a group with these results; None where there is none, or where a result lacks a parallel axis.
 
     Axes that an operation goes over and a later one has again are walked inside. So are those of a reduction that does not come
-    back, if the group has no other results; otherwise its parts are added together at the end.
+    back, if the group has no other results; otherwise its parts are added together at the end. Axes along which values are put
+    together are not walked: each value is stored at its own place.
     """
     inside, sinks = dict.fromkeys(members), tuple(sinks)
     inner: set[Axis] = set()
@@ -98,6 +100,7 @@ def split(members: Iterable[Node], sinks: Iterable[Node], reading: Mapping[Node,
         return None
     ends = [sink for sink in sinks if sink not in late]
     ends += [current.args[0] for current in outer if current in late and current.args[0] not in late]
+    found -= {at.axis for current in inside if isinstance(current.attrs, Accumulate) for at in current.attrs.at}
     return Split(found, frozenset(late)) if found and all(found <= end.axes for end in ends) else None
 
 
@@ -128,8 +131,11 @@ def _after(start: Node, inside: Mapping[Node, None], reading: Mapping[Node, Sequ
 def clusters_of(graph: Graph) -> list[Cluster]:
     """The groups of a graph. Between two of one stage goes no edge, so that none waits for another and for itself."""
     reading = users(graph.roots)
-    fusable = _fusable(graph, reading)
+    together = dict(wholes(graph, reading))
+    fusable = _fusable(graph, reading).union(*(found.inside for found in together.values()))
     fixed = _fixed(graph)
+    cut = slices(graph, fixed)
+    known = fixed | cut
     home: dict[Node, Cluster] = {}
     stage: dict[Node, int] = {}
     roots = set(graph.roots)
@@ -140,10 +146,12 @@ def clusters_of(graph: Graph) -> list[Cluster]:
             reader not in members and (reader not in fusable or reader in stage) for reader in reading[n])]
 
     for current in topological(graph.roots):
-        if current in fixed:
+        if current in known:
             continue
-        args = [arg for arg in current.args if arg not in fixed]
-        stage[current] = max((stage[arg] + (arg not in home and arg.op != "input") for arg in args), default=0)
+        args = [arg for arg in current.args if arg not in known]
+        whole = {arg.args[0] for arg in current.args if arg in cut}
+        stage[current] = max((stage[arg] + (arg.op != "input" and (arg not in home or arg in whole or arg in together))
+                              for arg in (*args, *whole)), default=0)
         if current not in fusable:
             continue
         near = list(dict.fromkeys(home[arg] for arg in args if arg in home and home[arg].stage == stage[current]))
@@ -154,21 +162,40 @@ def clusters_of(graph: Graph) -> list[Cluster]:
         made = Cluster(members, stage[current])
         home.update(dict.fromkeys(members, made))
     found = list(dict.fromkeys(home[n] for n in topological(graph.roots) if n in home))
+    found = _later(found, home, reading, roots | together.keys())
     order = {n: place for place, n in enumerate(topological(graph.roots))}
     for cluster in found:
         cluster.members = dict.fromkeys(sorted(cluster.members, key=order.__getitem__))
-    return [cluster for cluster in _together(found, reading, roots) if _stands(cluster, sinks(cluster.members), fixed, reading)]
+    return [cluster for cluster in _together(found, reading, roots) if _stands(cluster, sinks(cluster.members), known, reading)]
 
 
-def _stands(cluster: Cluster, sinks: Sequence[Node], fixed: frozenset[Node], reading: Mapping[Node, Sequence[Node]]) -> bool:
+def _stands(cluster: Cluster, sinks: Sequence[Node], known: frozenset[Node], reading: Mapping[Node, Sequence[Node]]) -> bool:
     """Whether a group has parallel axes, and gives floats for floats that it is given."""
-    given = any(arg.type.dtype == "float" and arg.axes for arg in _outside(cluster, fixed))
+    cluster.known = known
+    given = any(arg.type.dtype == "float" and arg.axes for arg in _outside(cluster))
     return given and all(sink.type.dtype == "float" for sink in sinks) and split(cluster.members, sinks, reading) is not None
 
 
 def _typed(cluster: Cluster, fixed: frozenset[Node]) -> bool:
     """Whether a group is given a tensor of floats, whose type its kernel computes in."""
-    return any(arg.type.dtype == "float" and arg not in fixed for arg in _outside(cluster, fixed))
+    return any(arg.type.dtype == "float" and arg not in fixed for arg in _outside(cluster))
+
+
+def _later(found: list[Cluster], home: dict[Node, Cluster], reading: Mapping[Node, Sequence[Node]],
+           kept: Container[Node]) -> list[Cluster]:
+    """What one later group alone reads is computed there, where it can be: what params become beside the result of a library."""
+    for cluster in reversed(found):
+        readers = {reader: None for n in cluster.members for reader in reading[n] if reader not in cluster.members}
+        into = {home.get(reader) for reader in readers}
+        target = next(iter(into)) if len(into) == 1 else None
+        if target is None or any(n in kept for n in cluster.members):
+            continue
+        members = cluster.members | target.members
+        ends = [n for n in members if n in kept or any(reader not in members for reader in reading[n])]
+        if split(members, ends, reading) is not None:
+            target.members = members
+            home.update(dict.fromkeys(cluster.members, target))
+    return [cluster for cluster in found if cluster is home[next(iter(cluster.members))]]
 
 
 def _together(found: list[Cluster], reading: Mapping[Node, Sequence[Node]], roots: set[Node]) -> list[Cluster]:
@@ -195,8 +222,12 @@ def _together(found: list[Cluster], reading: Mapping[Node, Sequence[Node]], root
     return kept
 
 
-def _fusable(graph: Graph, reading: Mapping[Node, Sequence[Node]]) -> frozenset[Node]:
+def kernel_operations(graph: Graph) -> frozenset[Node]:
     """Operations that a kernel without contractions may compute."""
+    return _fusable(graph, users(graph.roots))
+
+
+def _fusable(graph: Graph, reading: Mapping[Node, Sequence[Node]]) -> frozenset[Node]:
     return _computable(graph) - set(_products(graph, reading))
 
 
@@ -256,13 +287,14 @@ def _grouped(graph: Graph, derivative: bool) -> Graph:
     """The kernels with contractions first; what they leave, and what they are given, is joined after."""
     around = Around(graph, _computable(graph) - set(_products(graph, users(graph.roots), several=True)), OVER_AXES)
     fixed = _fixed(graph)
-    contracting = [Cluster(members, results=results) for members, results in kernels(around)]
+    contracting = [Cluster(members, results=results, known=fixed) for members, results in kernels(around)]
     graph = _called(graph, [cluster for cluster in contracting if _typed(cluster, fixed)], derivative)
     reading, roots, fixed = users(graph.roots), set(graph.roots), _fixed(graph)
+    known = fixed | starts(graph, fixed)
     found = [c for c in clusters_of(graph) if sum(n.op not in FREE for n in c.members) >= LEAST_WORK]
-    found += [Cluster(dict.fromkeys(members), loop=True) for members in loops(graph, reading, OVER_AXES)]
-    found += [Cluster(dict.fromkeys(w.members)) for w in windows(graph, reading, fixed, derivative)]
-    found = [cluster for cluster in found if _typed(cluster, fixed | starts(graph, fixed) if cluster.loop else fixed)]
+    found += [Cluster(dict.fromkeys(members), known=known) for members in loops(graph, reading, OVER_AXES)]
+    found += [Cluster(dict.fromkeys(w.members), known=fixed) for w in windows(graph, reading, fixed, derivative)]
+    found = [cluster for cluster in found if _typed(cluster, fixed)]
     for cluster in found:
         cluster.results = [n for n in cluster.members if n.op != "scan" and (
             n in roots or any(reader not in cluster.members for reader in reading[n]))]
@@ -270,8 +302,6 @@ def _grouped(graph: Graph, derivative: bool) -> Graph:
 
 
 def _called(graph: Graph, found: Sequence[Cluster], derivative: bool) -> Graph:
-    fixed = _fixed(graph)
-    known = fixed | starts(graph, fixed)
     home = {result: cluster for cluster in found for result in cluster.results}
     taken = {n.attrs.body.name for n in topological(graph.roots) if isinstance(n.attrs, Call)}
     new: dict[Node, Node] = {}
@@ -283,7 +313,7 @@ def _called(graph: Graph, found: Sequence[Cluster], derivative: bool) -> Graph:
         if current in new:
             stack.pop()
             continue
-        needs = current.args if cluster is None else tuple(_outside(cluster, known if cluster.loop else fixed))
+        needs = current.args if cluster is None else tuple(_outside(cluster))
         if missing := [arg for arg in needs if arg not in new]:
             stack.extend(reversed(missing))
             continue
@@ -302,13 +332,16 @@ def _called(graph: Graph, found: Sequence[Cluster], derivative: bool) -> Graph:
     return graph.with_roots((new[root] for root in graph.roots), carry(graph.notes, new))
 
 
-def _outside(cluster: Cluster, fixed: frozenset[Node]) -> Iterator[Node]:
+def _outside(cluster: Cluster) -> Iterator[Node]:
     """What a group is given: tensors, and the numbers of the constructor."""
-    seen: set[Node] = set()
+    seen: set[Node] = set(cluster.members)
     for member in cluster.members:
-        for arg in topological(member.args) if any(a in fixed for a in member.args) else member.args:
-            told = arg.op == "input" if arg in fixed else arg in member.args
-            if told and arg not in cluster.members and arg not in seen:
+        stack = list(reversed(member.args))
+        while stack:
+            arg = stack.pop()
+            if arg in cluster.known and arg.op != "input":
+                stack.extend(reversed(arg.args))
+            elif arg not in seen:
                 seen.add(arg)
                 yield arg
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from archc.ir.graph import Call, Graph, Library, Node, Read, Scan, topological, users
 from archc.ops.table import OPS
+from archc.passes.slices import places
 
 KINDS = {
     "read": "a read at other places", "accumulate": "a sum at other places", "random": "a draw", "member": "a sub-module",
@@ -34,7 +35,7 @@ def refusal(n: Node, over_axes: Set[str]) -> str | None:
         return "complex numbers"
     if not n.axes and all(not arg.axes for arg in n.args):
         return "single numbers"
-    if row is not None and row.form == "reduce" and any(arg.op == "read" for arg in n.args):
+    if row is not None and row.form == "reduce" and any(arg.op == "read" and not places(arg) for arg in n.args):
         return "a sum over a window"
     return None
 

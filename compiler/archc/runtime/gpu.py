@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .native import OTHERS, OWN, Fused, are_transforms_active, cache, count_modes, is_compiling, tracing
+from .native import OTHERS, OWN, Fused, are_transforms_active, cache, count_modes, is_compiling, tracing, unwatched
 
 __all__ = ["Fused", "Kernels", "Plan"]
 
@@ -156,6 +156,8 @@ class Kernels:
         self.refused = False
         self.state = threading.local()
         self.passed: set[tuple[str, str, torch.dtype]] = set()
+
+    unwatched = staticmethod(unwatched)
 
     def fit(self, *tensors: Tensor) -> bool:
         """Whether the kernels can compute with these tensors, here and now."""

@@ -51,6 +51,7 @@ DEFINED: dict[str, torch.library.Library] = {}
 
 is_compiling, is_exporting = torch.compiler.is_compiling, getattr(torch.compiler, "is_exporting", lambda: False)
 are_transforms_active = torch._C._are_functorch_transforms_active
+has_any_global_hook: Callable[[], bool] = torch.nn.modules.module._has_any_global_hook
 count_modes, tracing = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
 
 
@@ -58,6 +59,22 @@ class Fused(torch.autograd.Function):
     """An autograd.Function whose `apply` goes straight to C: `fit` has seen that no transform of torch.func is at work."""
 
     apply = torch._C._FunctionBase.__dict__["apply"]
+
+
+def unwatched(parent: torch.nn.Module, *children: tuple[Any, ...]) -> bool:
+    """Whether sub-layers are as they were made, in the mode of the layer that calls them, and nothing watches their calls: then
+    its kernels compute them. Each is a module, its class, and names and values of its numbers."""
+    if has_any_global_hook() or is_exporting():
+        return False
+    for child, kind, *numbers in children:
+        if type(child) is not kind or child.training is not parent.training or "forward" in child.__dict__:
+            return False
+        if child._forward_hooks or child._forward_pre_hooks or child._backward_hooks or child._backward_pre_hooks:
+            return False
+        for name, value in zip(numbers[::2], numbers[1::2], strict=True):
+            if getattr(child, name) != value:
+                return False
+    return True
 
 
 class Functions(dict[tuple[str, torch.dtype], Any]):
@@ -82,6 +99,8 @@ class Kernels:
         self.lock = threading.RLock()
         self.space = f"archc_{blake2b(f'{file}{self.text}'.encode(), digest_size=8).hexdigest()}"
         self.operations = getattr(torch.ops, self.space)
+
+    unwatched = staticmethod(unwatched)
 
     def fit(self, *tensors: Tensor) -> bool:
         """Whether the kernels can compute with these tensors, here and now."""

@@ -16,7 +16,7 @@ from archc.diagnostics.model import CompilerBug
 from archc.ops.table import DType
 
 Index = tuple[tuple[str, Size], ...]
-"""Loop variables times strides, added up."""
+"""Loop variables, or 1, times strides, added up."""
 
 Extent = tuple["Size | str", ...]
 """Numbers of elements, multiplied."""
@@ -313,7 +313,7 @@ def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], ke
 
 
 def _demand(holds: bool, name: str, kernel: Kernel) -> None:
-    if not holds:
+    if not holds and name != "1":
         raise CompilerBug(f"kernel {kernel.name} uses {name} where it is not known")
 
 

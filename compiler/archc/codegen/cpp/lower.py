@@ -16,12 +16,13 @@ from archc.codegen.cpp.form import LANE, Array, Block, Expr, Fill, For, Index, K
 from archc.codegen.cpp.prelude import RESERVED
 from archc.codegen.cpp.spelling import REDUCTIONS, SPELLING
 from archc.codegen.cpp.values import regrouped, repeated
-from archc.codegen.groups import Order, collapsed, in_operations, one_order, orders_of, with_names
+from archc.codegen.groups import Order, collapsed, in_operations, in_slices, one_order, orders_of, with_names
 from archc.codegen.torch.names import Names
 from archc.ir.cost import effort
 from archc.ir.graph import Graph, Node, Scan, inside, topological, users
 from archc.passes.contractions import sides
 from archc.passes.group import split
+from archc.passes.slices import Places
 from archc.passes.windows import window_sum
 
 _Roots = tuple[frozenset[Axis], list[tuple[Node, bool]]]  # what the loops over some axes compute: to add up, or to store
@@ -75,16 +76,19 @@ class _Nest:
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, name: str, doc: str) -> None:
-        self.graph, self.name, self.doc = graph, name, doc
+    def __init__(self, whole: Graph, name: str, doc: str) -> None:
+        self.whole, self.name, self.doc = whole, name, doc
+        graph, self.lies = in_slices(whole)
+        self.graph = graph
         self.nodes = list(topological(graph.roots))
         self.reading = users(graph.roots)
         members = [n for n in self.nodes if n.args]
         cut = split(members, graph.roots, self.reading)
         assert cut is not None
         self.parallel, self.late = cut.parallel, cut.late
-        self.order = _nested(graph)
-        self.names = Names([name] + [p.name for p in graph.inputs] + [o.name for o in graph.outputs] + list(USED))
+        walked = {axis for n in self.nodes for axis in n.axes}.union(*(flat(output.layout) for output in graph.outputs))
+        self.order = tuple(axis for axis in _nested(graph) if axis in walked)
+        self.names = Names([name, *(p.name for p in whole.inputs), *(o.name for o in whole.outputs), *USED])
         self.variables = {axis: self.names.fresh(axis.name) for axis in self.order}
         self.block: Block | None = None
         inner = self.order[-1]
@@ -94,7 +98,7 @@ class _Lowering:
             self.parallel = self.parallel - {inner}
         self.lane = inner if self.block else None
         self.roots = {output.node for output in graph.outputs}
-        self.arrays = {p.node: (p.name, flat(p.layout)) for p in graph.inputs if p.role != "number"}
+        self.arrays = {p.node: self.lies[p.name] for p in graph.inputs if p.role != "number"}
         self.results: dict[Node, tuple[str, Order]] = {}  # reductions that lie in an array, by the axes that they keep
         self.scratch: list[Array] = []
         self.partial: list[tuple[str, Array]] = []
@@ -140,7 +144,7 @@ class _Lowering:
             width = self.block.width
             loops.append((f"{self.block.variable}_block", (self.block.size + (width - 1)) // width))
         made = Kernel(
-            self.name, self.doc, *arrays_of(graph), symbols_of(graph, self.names),
+            self.name, self.doc, *arrays_of(self.whole), symbols_of(self.whole, self.names),
             tuple(p.name for p in graph.inputs if p.role == "number"), tuple(loops), self.block,
             tuple(body), max((n.type.count for n in self.nodes), key=degree), ALONE, CHUNKS if self.partial else None,
             tuple(self.scratch), tuple(self.partial), tuple(after), tuple(after_scratch))
@@ -169,8 +173,8 @@ class _Lowering:
             value = self.value(root, nest, top)
             for output in self.graph.outputs:
                 if output.node is root:
-                    at = self.index(tuple(dim[0] for dim in output.layout))
-                    nest.blocks[len(order)].append(Store(output.name, at, value))
+                    lies = self.lies[output.name]
+                    nest.blocks[len(order)].append(Store(lies.array, self.index(lies.axes, lies.at), value))
         body.extend(top.blocks[0])
         top.blocks[0].clear()
         body.extend(before)
@@ -208,7 +212,7 @@ class _Lowering:
             else:
                 self.scratch.append(array)
             self.results[root] = (name, across)
-            at = self.index(across, inside=not partial)
+            at = self.index(across, {}, inside=not partial)
         depth = len(kept) if order[: len(kept)] == kept else None
         if depth == len(order):  # nothing is left to add up here
             assert target is not None
@@ -242,11 +246,15 @@ class _Lowering:
         return Size.of(self.block.width) if self.block and axis == self.lane else axis.size
 
     # -- values --------------------------------------------------------------------------------------------------
-    def index(self, axes: Order, inside: bool = False) -> Index:
-        """The place of an element; `inside`: of memory that holds one block of the parallel axis only."""
+    def index(self, axes: Order, at: Places, inside: bool = False) -> Index:
+        """The place of an element, fixed along some axes; `inside`: of memory that holds one block of the parallel axis only."""
         found: list[tuple[str, Size]] = []
         stride = Size.of(1)
         for axis in reversed(axes):
+            if axis in at:
+                found += [("1", stride * at[axis])] if at[axis] else []
+                stride = stride * axis.size
+                continue
             if axis == self.lane and not inside and self.block:
                 found.append((f"{self.block.variable}_first", stride))
             found.append((self.variables[axis], stride))
@@ -281,7 +289,7 @@ class _Lowering:
                 axes = tuple(axis for axis in self.order if axis in inside)
                 array = Array(self.names.fresh("kept"), made.dtype, product(self.extent(axis) for axis in axes))
                 self.scratch.append(array)
-                home.blocks[depth].append(Store(array.name, self.index(axes, inside=True), made))
+                home.blocks[depth].append(Store(array.name, self.index(axes, {}, inside=True), made))
                 nest.kept[current] = array.name, axes
             home.done[current] = made
         return nest.done.get(root) or top.done[root]
@@ -295,17 +303,17 @@ class _Lowering:
         if current in self.results:
             name, axes = self.results[current]
             is_partial = any(array.name == name for _, array in self.partial)
-            return Expr("load", (), name, self.index(axes, inside=not is_partial), dtype)
+            return Expr("load", (), name, self.index(axes, {}, inside=not is_partial), dtype)
         if current in self.arrays:
-            name, axes = self.arrays[current]
-            return Expr("load", (), name, self.index(axes), dtype)
+            lies = self.arrays[current]
+            return Expr("load", (), lies.array, self.index(lies.axes, lies.at), dtype)
         if current.op == "input":
             return Expr("name", (), str(current.attrs), (), dtype)
         if current.op in ("const", "size"):
             return Expr(current.op, (), current.attrs, (), dtype)  # type: ignore[arg-type]
         if current.op == "iota":
             assert isinstance(current.attrs, Axis)
-            return Expr("place", (), None, self.index((current.attrs,)), dtype)
+            return Expr("place", (), None, self.index((current.attrs,), {}), dtype)
         args = tuple(nest.done.get(arg) or top.done[arg] for arg in current.args)
         return args[0] if current.op in ("expand", "detach") else Expr(current.op, args, None, (), dtype)
 

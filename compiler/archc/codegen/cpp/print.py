@@ -293,7 +293,8 @@ class _Printer:
 
     def index(self, at: Index) -> str:
         """Places in memory, the outermost factor of all strides first: ((n * c + k) * h_w) reads worse than a sum."""
-        parts = [variable if stride.constant == 1 else f"{variable} * {self.tight(stride)}" for variable, stride in at]
+        parts = [variable if stride.constant == 1 else f"{variable} * {self.tight(stride)}".removeprefix("1 * ")
+                 for variable, stride in at]
         return " + ".join(parts) or "0"
 
     def size(self, size: Size) -> str:

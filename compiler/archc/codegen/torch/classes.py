@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from archc.checker.sizes import Size
 from archc.checker.types import dim_size, flat
 from archc.codegen.torch import names
 from archc.codegen.torch import print as printer
 from archc.codegen.torch.calls import draw
-from archc.codegen.torch.form import Assign, Do, Expr, Function, Raise, Statement, verify
+from archc.codegen.torch.form import Assign, Branch, Do, Expr, Function, Raise, Return, Statement, verify
 from archc.codegen.torch.layout import literal, name
 from archc.codegen.torch.lower import Lowering, Scope
 from archc.codegen.torch.methods import ANNOTATIONS, FIXED, Registry, draws, fixed, method, quoted, shape
@@ -18,8 +19,10 @@ from archc.codegen.torch.prepare import prepared
 from archc.codegen.torch.steps import state_class, step_method
 from archc.ir import entry
 from archc.ir.graph import Graph, Member, Random, topological
-from archc.ir.module import Child, Module, Number, Package, Stored
+from archc.ir.module import Child, Method, Module, Number, Package, Stored
+from archc.passes.joined import callee
 
+JOINED = "_joined"
 DTYPES = {"int": "torch.long", "bool": "torch.bool", "complex": "_complex(dtype)"}
 
 
@@ -97,7 +100,7 @@ class ClassWriter:
         numbers = {number: f"self.{names.attribute(number)}" for number in self.sizes}
         for found in self.module.methods:
             if found.step is None:
-                yield printer.function(method(found, numbers, self.known, self.registry, self.drawing(self.module)), "    ")
+                yield from (printer.function(function, "    ") for function in self.written(found, numbers))
             else:
                 states, owner = self.states.get((self.module.key, found.name), ""), self.titles[self.module.key]
                 written = step_method(found, states, owner, numbers, self.known, self.registry, self.drawing(self.module))
@@ -107,6 +110,43 @@ class ClassWriter:
                    "        return super()._apply(_by_parts(fn), recurse)"]
         if extra := self.extra_repr():
             yield extra
+
+    def written(self, found: Method, numbers: Mapping[str, str]) -> Iterator[Function]:
+        """A method; before it, where some of its sub-layers are in kernels of its own, the same with these inlined."""
+        joined, drawing = found.joined, self.drawing(self.module)
+        if joined is None:
+            yield method(found, numbers, self.known, self.registry, drawing)
+            return
+        inlined = replace(found, name=JOINED, train=joined.train, eval=joined.eval,
+                          doc=f"As forward, with {' and '.join(joined.members)} in kernels of its own.")
+        fast = method(inlined, numbers, self.known, self.registry, drawing)
+        with self.registry.rarely():
+            plain = method(found, numbers, self.known, self.registry, drawing)
+        arguments = [argument for argument, _, _ in fast.arguments][1:]
+        by_name = arguments.index("*") if "*" in arguments else len(arguments)
+        given = [*map(name, arguments[:by_name]),
+                 *(Expr("keyword", (name(argument),), (argument,)) for argument in arguments[by_name + 1:])]
+        children = tuple(Expr("tuple", self.as_made(path)) for path in joined.members)
+        asked = Expr("function", (name("self"), *children), ("_kernels.unwatched",), None, "bool")
+        text = Names(argument for argument, _, _ in plain.arguments).fresh("unwatched")
+        through: Statement = Return((Expr("function", tuple(given), (f"self.{JOINED}",)),))
+        yield fast
+        yield replace(plain, body=(Assign((text,), asked), Branch(name(text, None, "bool"), (through,)), *plain.body))
+
+    def as_made(self, path: str) -> tuple[Expr, ...]:
+        """A sub-layer, its class, and its numbers, by name, as the constructor gave them."""
+        other = callee(self.module, path, self.package.modules)
+        title, _, place = path.partition(".")
+        child = next(child for child in self.module.children if child.name == title)
+        arguments = child.arguments[int(place) if place else 0]
+        written = {number.name: f"self.{names.attribute(number.name)}" for number in self.module.numbers}
+        found = [name(names.path(path)), name(self.titles[other.key])]
+        for number in other.numbers:
+            given = arguments.get(number.name)
+            if number.kind != "axis":
+                value = self.scalar(given, written) if given is not None else literal(_default(number))
+                found += [Expr("literal", (), (f'"{names.attribute(number.name)}"',)), value]
+        return tuple(found)
 
     def drawing(self, module: Module) -> frozenset[tuple[str, str]]:
         """The methods of sub-modules that draw, by path."""
@@ -239,11 +279,12 @@ class ClassWriter:
         keywords += [Expr("keyword", (name(text),), (text,)) for text in ("device", "dtype")]
         return Expr("function", tuple(keywords), (self.titles[key],), None)
 
-    def scalar(self, graph: Graph) -> Expr:
+    def scalar(self, graph: Graph, written: Mapping[str, str] | None = None) -> Expr:
         """A constructor argument of a sub-module: a number of the host over this module's numbers."""
-        written = {number.name: names.argument(number.name) for number in self.module.numbers}
+        written = written or {number.name: names.argument(number.name) for number in self.module.numbers}
         low = self.scope(written, graph)
-        low.scope.size = lambda size: self.size(self.arguments_scope(), size)
+        sizes = self.scope(written, Graph("", (), ()))
+        low.scope.size = lambda size: self.size(sizes, size)
         low.lower(graph.outputs[0].node)
         value = low.value(graph.outputs[0].node)
         assert value.is_host and not low.block, "an argument of a sub-module is a number"
@@ -315,6 +356,11 @@ class ClassWriter:
 def _placed(stored: Stored) -> tuple[Expr, ...]:
     dtype = DTYPES.get(stored.dtype, "dtype")
     return tuple(Expr("keyword", (name(value),), (text,)) for text, value in (("device", "device"), ("dtype", dtype)))
+
+
+def _default(number: Number) -> bool | int | float:
+    assert number.default is not None
+    return number.default
 
 
 def _is_default(number: Number, graph: Graph) -> bool:

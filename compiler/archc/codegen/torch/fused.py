@@ -156,7 +156,7 @@ class Group(ABC, Generic[K]):
 
     @property
     def class_name(self) -> str:
-        return "_" + "".join(part[:1].upper() + part[1:] for part in self.title.strip("_").split("_"))
+        return class_name(self.title)
 
     def lowering(self, graph: Graph, more: dict[str, str]) -> Lowering:
         scope = Scope({**self.taken, **more}, {}, Names([*self.taken.values(), *more.values(), *self.symbols.values()]),
@@ -201,6 +201,11 @@ class Group(ABC, Generic[K]):
         by_name = {text: low.bind(x, f"d_{text}") for text, x in zip(wanted, results, strict=True)}
         nothing = name("None")
         return (*low.block, Return((*(by_name.get(port.name, nothing) for port in self.inputs), nothing)))
+
+
+def class_name(title: str) -> str:
+    """The autograd.Function of a group's function."""
+    return "_" + "".join(part[:1].upper() + part[1:] for part in title.strip("_").split("_"))
 
 
 def _any(*every: Sequence[Expr]) -> Expr:

@@ -35,9 +35,9 @@ class Registry:
     in_rare: bool = False
 
     @contextmanager
-    def rarely(self) -> Iterator[None]:
+    def rarely(self, seldom: bool = True) -> Iterator[None]:
         """What is asked for here first is seldom called."""
-        before, self.in_rare = self.in_rare, True
+        before, self.in_rare = self.in_rare, self.in_rare or seldom
         yield
         self.in_rare = before
 
@@ -45,7 +45,11 @@ class Registry:
         key = (call, native and not call.fused)
         if key not in self.made and call.fused:
             wish = names.snake_case(call.body.name)
-            title = self.names.fresh(f"_{wish if names.python_name(wish) == wish else f'{wish}_group'}")  # in, of a layer In
+            wish = f"_{wish if names.python_name(wish) == wish else f'{wish}_group'}"  # in, of a layer In
+            title = self.names.fresh(wish)
+            while fused.class_name(title) in self.names.visible:  # _norm_2 and _norm2 are two functions, and one class
+                title = self.names.fresh(wish)
+            self.names.fresh(fused.class_name(title))
             self.made[key], written = fused.write(call, title, self.target, self.rare if self.in_rare else self.kernels, self)
             self.written += written
         elif key not in self.made:

@@ -5,7 +5,7 @@
     sum[c, p](w[o, c, p] * x[h = a*h + b*p + c])     a convolution
     mean[p](x[h = a*h + p])                          pooling
     where(z < |a|, p[a = z edge], q[b = z - |a| edge])   one after the other
-    where(z < 1, p, q)  for an axis z of size 2          one beside the other
+    where(z < 1, p, q)  for an axis z of size 2          one beside the other; so is p put at 0 and q put at 1, added up
 
 Only shapes of computation are looked at. The results are `library` nodes whose bodies say what they mean, so that the evaluator
 checks this pass like any other.
@@ -22,6 +22,7 @@ from archc.ir.graph import Graph, Library, Node, carry, node, topological, users
 from archc.ir.library import Convolution, Options, Transposed
 from archc.ops.table import SMOOTH
 from archc.passes.base import Keeps, Pass
+from archc.passes.slices import whole
 
 
 def recognise(graph: Graph) -> Graph:
@@ -45,7 +46,7 @@ RECOGNISE = Pass("recognise", "products over shared axes, convolutions, pooling 
 
 def _recognised(current: Node, uses: dict[Node, int]) -> Node | None:
     if current.op == "add":
-        return _with_bias(current, uses)
+        return _together(current) or _with_bias(current, uses)
     if current.op in ("sum", "mean", "max", "min") and (found := pooling(current)):
         return found
     if current.op == "sum" and current.type.dtype in SMOOTH:
@@ -56,6 +57,18 @@ def _recognised(current: Node, uses: dict[Node, int]) -> Node | None:
     if current.op == "where":
         return concatenation(current) or stack(current)
     return None
+
+
+def _together(current: Node) -> Node | None:
+    """What a sum puts together along one axis, as choices by the place."""
+    found = whole(current)
+    if found is None or len(found.pieces[0][0]) != 1:
+        return None
+    (axis,) = found.pieces[0][0]
+    *first, last = (value for _, value in sorted(found.pieces, key=lambda piece: piece[0][axis]))
+    for place, value in reversed(list(enumerate(first, 1))):
+        last = build.apply("where", build.apply("lt", build.iota(axis), build.const(place)), value, last)
+    return stack(last) or last
 
 
 def _with_bias(current: Node, uses: dict[Node, int]) -> Node | None:

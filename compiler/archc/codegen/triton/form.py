@@ -196,7 +196,7 @@ def _verify(body: Sequence[Statement], known: set[str], writable: set[str], mask
     known = set(known)
 
     def demand(holds: bool, name: str) -> None:
-        if not holds:
+        if not holds and not name.isdigit():
             raise CompilerBug(f"kernel {kernel.name} uses {name} where it is not known")
 
     for statement in body:
@@ -228,10 +228,10 @@ def walk(expr: Expr) -> Iterator[Expr]:
         yield from walk(arg)
 
 
-def loads(body: Sequence[Statement]) -> Iterator[tuple[str, bool]]:
-    """The arrays that are loaded, once for each place in the text, and whether in a loop."""
+def loads(body: Sequence[Statement]) -> Iterator[Expr]:
+    """Each load of an array, once for each place in the text."""
     for statement in body:
         if isinstance(statement, Loop):
-            yield from ((name, True) for name, _ in loads(statement.body))
+            yield from loads(statement.body)
         elif isinstance(statement, (Let, Add, Reduce, Store)):
-            yield from ((str(part.value), False) for part in walk(statement.value) if part.op == "load")
+            yield from (part for part in walk(statement.value) if part.op == "load")

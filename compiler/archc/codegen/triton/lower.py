@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from archc.checker.sizes import Size
 from archc.checker.types import LEADING, Axis, Type, flat, layout_of
@@ -22,6 +23,7 @@ from archc.codegen.groups import (
     Order,
     collapsed_with_parts,
     in_operations,
+    in_slices,
     one_order,
     orders_of,
     with_names,
@@ -52,6 +54,7 @@ from archc.codegen.triton.spelling import REDUCTIONS, SPELLING
 from archc.ir.graph import Graph, Node, Port, node, topological, users
 from archc.passes.contractions import sides
 from archc.passes.group import split
+from archc.passes.slices import Places
 
 USED = (*RESERVED, "tl", "triton", "torch", "REAL", "INDEX", "UNIT", "PLACES", "place", "places", "program", "here", "chunk",
         "chunks", "length", "first", "in_places", "plan", "Plan")
@@ -67,11 +70,13 @@ OPERATORS = frozenset({"add", "sub", "mul", "div", "neg", "eq", "ne", "lt", "le"
 def takes(group: Graph) -> bool:
     """Whether Triton kernels can compute a group: elementwise operations and reductions, but for loops and contractions."""
     graph = in_operations(group, SPELLING.keys() | REDUCTIONS.keys())
+    whole, graph = graph, in_slices(graph)[0]
     nodes = list(topological(graph.roots))
     known = SPELLING.keys() | REDUCTIONS.keys() | {"expand", "input", "const", "size", "iota"}
     if not all(n.op in known and n.type.dtype != "complex" and not sides(n) for n in nodes):
         return False
-    return split([n for n in nodes if n.args], graph.roots, users(graph.roots)) is not None
+    cut = split([n for n in nodes if n.args], graph.roots, users(graph.roots))
+    return cut is not None and (len(graph.outputs) == len(whole.outputs) or not cut.late)
 
 
 def lower(group: Graph, name: str, orders: Mapping[str, Order], doc: str = "") -> Kernel:
@@ -113,7 +118,8 @@ def _cut(graph: Graph) -> _Cut:
 class _Lowering:
     def __init__(self, graph: Graph, name: str, doc: str) -> None:
         self.whole = graph
-        self.graph, self.parts = collapsed_with_parts(graph)
+        self.together, self.parts = collapsed_with_parts(graph)
+        self.graph, self.lies = in_slices(self.together)
         self.name, self.doc = name, doc
         self.nodes = list(topological(self.graph.roots))
         self.reading = users(self.graph.roots)
@@ -121,24 +127,26 @@ class _Lowering:
         parallel = self.cut.parallel
         laid = one_order(orders_of(self.graph))
         every = {axis for n in self.nodes for axis in n.axes}
-        self.order = (*sorted(every - set(laid), key=lambda axis: axis.name), *laid)
+        stored = every.union(*(flat(output.layout) for output in self.graph.outputs))
+        self.order = (*sorted(every - set(laid), key=lambda axis: axis.name), *(axis for axis in laid if axis in stored))
         kept = {axis for edge in self.cut.edges for axis in edge.axes & parallel}
         self.across = tuple(axis for axis in self.order if axis in kept)
         self.along = tuple(axis for axis in self.order if axis in parallel - kept)
         self.inner = tuple(axis for axis in self.order if axis not in parallel)
-        names = [p.name for p in self.graph.inputs] + [o.name for o in self.graph.outputs]
-        self.names = Names([name, *names, *(f"{p.name}_rest" for p in self.graph.inputs if p.role == "number"), *USED])
+        names = [p.name for p in self.whole.inputs] + [o.name for o in self.whole.outputs]
+        self.names = Names([name, *names, *(f"{p.name}_rest" for p in self.whole.inputs if p.role == "number"), *USED])
         self.variables = {axis: self.names.fresh(axis.name) for axis in self.order}
-        symbols = sorted({s for axis in self.order for s in axis.size.symbols}
+        told = dict.fromkeys((*self.order, *(axis for lies in self.lies.values() for axis in lies.axes)))
+        symbols = sorted({s for axis in told for s in axis.size.symbols}
                          | {s for n in self.nodes if n.op == "size" for s in n.attrs.symbols})  # type: ignore[union-attr]
         self.symbols = tuple((symbol, self.size_name(symbol)) for symbol in symbols)
         self.sizes: list[tuple[str, Size, bool]] = []
-        self.extent = {axis: self.extent_of(axis) for axis in self.order}
+        self.extent = {axis: self.extent_of(axis) for axis in told}
         self.masks = {axis: self.names.fresh(f"in_{self.variables[axis]}") for axis in self.inner}
         self.tiles = {axis: self.names.fresh(self.variables[axis].upper()) for axis in self.inner}
         self.roots = [output.node for output in self.graph.outputs if output.node not in self.cut.late]
         self.early = list(topological([*self.roots, *(edge.args[0] for edge in self.cut.edges)]))
-        self.arrays = {p.node: (p.name, flat(p.layout)) for p in self.graph.inputs if p.role != "number"}
+        self.arrays = {p.node: self.lies[p.name] for p in self.graph.inputs if p.role != "number"}
         self.partials: dict[Node, Partial] = {}
         for edge in self.cut.edges:
             after = tuple(axis.size for axis in self.order if axis in edge.axes and axis in self.inner)
@@ -152,14 +160,15 @@ class _Lowering:
 
     # -- the whole -----------------------------------------------------------------------------------------------
     def kernel(self) -> Kernel:
-        graph = self.graph
+        graph = self.together
+        early = {self.lies[o.name].array for o in self.graph.outputs if o.node not in self.cut.late}
         resident = self.resident()
         looped = self.looped() if self.inner else None
         neighbours = bool(self.order) and self.order[-1] in self.along
         made = Kernel(
             self.name, self.doc,
             tuple(Array(p.name, p.type.dtype, _axes(p.layout)) for p in graph.inputs if p.role != "number"),
-            tuple(Array(o.name, o.node.type.dtype, _axes(o.layout)) for o in graph.outputs if o.node not in self.cut.late),
+            tuple(Array(o.name, o.node.type.dtype, _axes(o.layout)) for o in graph.outputs if o.name in early),
             self.symbols, tuple(p.name for p in graph.inputs if p.role == "number"), tuple(self.sizes),
             tuple((self.variables[axis], self.extent[axis]) for axis in self.along),
             tuple((self.variables[axis], self.extent[axis]) for axis in self.across),
@@ -197,11 +206,13 @@ class _Lowering:
         return max(2, sum(n.op == "input" for n in wide) + again + sum(e.args[0] in wide for e in self.cut.edges))
 
     # -- where things lie ----------------------------------------------------------------------------------------
-    def index(self, axes: Order) -> Index:
+    def index(self, axes: Order, at: Places = MappingProxyType({})) -> Index:
+        """The place of an element, fixed along some axes."""
         found: list[tuple[str, tuple[str, ...]]] = []
         stride: tuple[str, ...] = ()
         for axis in reversed(axes):
-            found.append((self.variables[axis], stride))
+            if at.get(axis) != 0:
+                found.append((str(at[axis]) if axis in at else self.variables[axis], stride))
             stride = (self.extent[axis], *stride)
         return tuple(reversed(found))
 
@@ -218,8 +229,8 @@ class _Lowering:
         return ((0,) if places else ()) + tuple(1 + at for at, axis in enumerate(self.inner) if axis in axes)
 
     def stored(self, output_node: Node, value: Expr) -> list[Statement]:
-        return [Store(o.name, self.index(flat(o.layout)), value, self.mask(flat(o.layout)))
-                for o in self.graph.outputs if o.node is output_node]
+        stores = [(self.lies[o.name], self.mask(flat(o.layout))) for o in self.graph.outputs if o.node is output_node]
+        return [Store(lies.array, self.index(lies.axes, lies.at), value, mask) for lies, mask in stores]
 
     def spread(self, root: Node) -> frozenset[Axis]:
         """The inner axes of a result as it lies in memory."""
@@ -385,8 +396,8 @@ class _Lowering:
             name, axes = self.scratch[current]
             return Expr("load", (), name, self.index(axes), self.mask(axes), dtype)
         if current in self.arrays:
-            name, axes = self.arrays[current]
-            return Expr("load", (), name, self.index(axes), self.mask(axes), dtype)
+            lies = self.arrays[current]
+            return Expr("load", (), lies.array, self.index(lies.axes, lies.at), self.mask(current.axes), dtype)
         if current.op == "input":
             return Expr("name", (), str(current.attrs), dtype=dtype)
         if current.op == "const":
