@@ -34,6 +34,8 @@ from torch.autograd import forward_ad
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fno-exceptions", "-fno-rtti", "-fPIC",
          "-w")
+GCC = ("-fopenmp", "-fno-thread-jumps", "-fno-predictive-commoning", "-fno-tree-partial-pre")
+"""The last two keep values of one turn of a loop for the next, which spills registers where a turn is a few vectors."""
 LARGEST_CACHE = 1 << 29  # bytes
 TYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 OTHERS = frozenset({torch.int64, torch.bool})
@@ -300,7 +302,7 @@ def has_threads() -> bool:
 
 def commands(source: str, out: str, flags: Sequence[str] = ()) -> list[list[str]]:
     """What builds a library. Zig's linker is not told of C++: it would build a library of it first, which nothing needs."""
-    start = [*compiler(), *FLAGS, *flags, *(("-fopenmp", "-fno-thread-jumps") if has_threads() else ("-fopenmp-simd",))]
+    start = [*compiler(), *FLAGS, *flags, *(GCC if has_threads() else ("-fopenmp-simd",))]
     if "ziglang" not in start:
         return [[*start, "-shared", source, "-o", out]]
     linker = [*compiler()[:-1], "cc", "-shared", f"{out}.o", "-o", out]

@@ -26,7 +26,7 @@ Extent = tuple["Size | str", ...]
 class Expr:
     """An operation of the table on other expressions; or `const` (value: the number), `size` (a Size), `name` (a variable),
     `load` (value: the array; at: where), `place` (at: an index as a number); or `sum_of`, ... (value: the variable whose lanes
-    become one)."""
+    become one; the argument: how many of them count)."""
 
     op: str
     args: tuple[Expr, ...] = ()
@@ -43,12 +43,12 @@ class Let:
 
 @dataclass(frozen=True)
 class Start:
-    """A variable that a reduction adds to, with its neutral value; `lanes`: one for each lane of a loop."""
+    """A variable that a reduction adds to, with its neutral value; `lanes`: one for each lane of a loop, or of a block's name."""
 
     name: str
     op: str
     dtype: DType
-    lanes: int = 0
+    lanes: int | str = 0
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,15 @@ class For:
 @dataclass(frozen=True)
 class Lanes:
     """What is done for one block of an axis: elements `variable_first` + 0 up to `variable_count`, which is `width` but in the
-    last block. `loop`: for all blocks, one after the other; else the block is one of the kernel's places."""
+    last block. `loop`: for all blocks, one after the other; else the block is one of the kernel's places. `narrow`: what is left
+    in the last block is done in blocks of so many, and `variable_lanes` is a constant, `width` or `narrow`."""
 
     variable: str
     size: Size
     width: int
     body: tuple[Statement, ...]
     loop: bool
+    narrow: int = 0
 
 
 @dataclass(frozen=True)
@@ -266,7 +268,7 @@ def _verify(body: tuple[Statement, ...], known: set[str], writable: set[str], ke
             continue
         if isinstance(statement, Lanes):
             _demand(statement.loop or f"{statement.variable}_block" in known, statement.variable, kernel)
-            names = {f"{statement.variable}_first", f"{statement.variable}_count"}
+            names = {f"{statement.variable}{end}" for end in ("_first", "_count", "_lanes")}
             _verify(statement.body, known | names, writable, kernel)
             continue
         if isinstance(statement, Blocks):

@@ -135,24 +135,31 @@ template <int64_t lanes, typename Step> static inline INLINED void in_lanes(int6
     #pragma omp simd
     for (int64_t lane = 0; lane < left; ++lane) step(at + lane, lane);
 }
-template <typename T, size_t lanes, typename Join> static inline INLINED T joined(const T (&part)[lanes], Join join) {
+// The first `count` lanes together.
+template <typename T, size_t lanes, typename Join>
+static inline INLINED T joined(const T (&part)[lanes], int64_t count, T neutral, Join join) {
     T found[lanes];
-    std::copy_n(part, lanes, found);
+    #pragma omp simd
+    for (size_t lane = 0; lane < lanes; ++lane) found[lane] = int64_t(lane) < count ? part[lane] : neutral;
     #pragma GCC unroll 8
     for (size_t half = lanes / 2; half > 0; half /= 2)
         for (size_t lane = 0; lane < half; ++lane) found[lane] = join(found[lane], found[lane + half]);
     return found[0];
 }
-template <typename T, size_t lanes> static inline T sum_of(const T (&part)[lanes]) {
-    return joined(part, [](T x, T y) { return x + y; });
+template <typename T, size_t lanes> static inline T sum_of(const T (&part)[lanes], int64_t count = lanes) {
+    return joined(part, count, T(0), [](T x, T y) { return x + y; });
 }
-template <typename T, size_t lanes> static inline T max_of(const T (&part)[lanes]) { return joined(part, larger<T>); }
-template <typename T, size_t lanes> static inline T min_of(const T (&part)[lanes]) { return joined(part, smaller<T>); }
-template <size_t lanes> static inline bool any_of(const bool (&part)[lanes]) {
-    return joined(part, [](bool x, bool y) { return x | y; });
+template <typename T, size_t lanes> static inline T max_of(const T (&part)[lanes], int64_t count = lanes) {
+    return joined(part, count, -infinity<T>(), larger<T>);
 }
-template <size_t lanes> static inline bool all_of(const bool (&part)[lanes]) {
-    return joined(part, [](bool x, bool y) { return x & y; });
+template <typename T, size_t lanes> static inline T min_of(const T (&part)[lanes], int64_t count = lanes) {
+    return joined(part, count, infinity<T>(), smaller<T>);
+}
+template <size_t lanes> static inline bool any_of(const bool (&part)[lanes], int64_t count = lanes) {
+    return joined(part, count, false, [](bool x, bool y) { return x | y; });
+}
+template <size_t lanes> static inline bool all_of(const bool (&part)[lanes], int64_t count = lanes) {
+    return joined(part, count, true, [](bool x, bool y) { return x & y; });
 }
 static inline int64_t floor_divide(int64_t x, int64_t y) { return x / y - ((x % y != 0) & ((x < 0) != (y < 0))); }
 template <typename T> static inline T floor_divide(T x, T y) { return std::floor(x / y); }

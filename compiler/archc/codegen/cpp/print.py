@@ -235,6 +235,8 @@ class _Printer:
     def lanes(self, block: Lanes, indent: str) -> list[str]:
         """The body twice: compilers unroll the one with a constant number of lanes, and keep sums in registers. It has copies of
         the addresses: where it knew places of theirs, it would look them up again after each store."""
+        if block.narrow:
+            return self.constant_lanes(block, indent)
         v, width, size = block.variable, block.width, self.size(block.size)
         inner = indent + STEP * block.loop
         blocks = f"({size} + {width - 1}) / {width}"
@@ -245,6 +247,25 @@ class _Printer:
                  f"if ({v}_left >= {width}) lanes(std::integral_constant<int64_t, {width}>());",
                  f"else lanes({v}_left);"]
         return [*head, *(f"{inner}{line}" for line in lines), *[f"{indent}}}"] * block.loop]
+
+    def constant_lanes(self, block: Lanes, indent: str) -> list[str]:
+        """The body for blocks that are full, and for narrower ones, of whose lanes some may be left over. It is inlined: what it
+        captures would be read again after each store."""
+        v, size, width = block.variable, self.size(block.size), block.width
+        first, lanes, count = (f"{v}_{end}" for end in ("first", "lanes", "count"))
+        self.symbols[lanes] = lanes
+        wide, narrow = (f"std::integral_constant<int64_t, {count}>()" for count in (width, block.narrow))
+        begin, end = "0", size
+        if not block.loop:
+            begin, end = f"{v}_block * {width}", f"std::min<int64_t>({size}, ({v}_block + 1) * {width})"
+        lines = [f"const auto lanes = [=](const int64_t {first}, const auto {lanes}, const auto {count}) INLINED {{",
+                 *self.block(block.body, STEP), "};",
+                 f"int64_t {v}_done = {begin};",
+                 f"const int64_t {v}_end = {end};",
+                 f"for (; {v}_done + {width} <= {v}_end; {v}_done += {width}) lanes({v}_done, {wide}, {wide});",
+                 f"for (; {v}_done < {v}_end; {v}_done += {block.narrow})",
+                 f"{STEP}lanes({v}_done, {narrow}, std::min<int64_t>({block.narrow}, {v}_end - {v}_done));"]
+        return [f"{indent}{line}" for line in lines]
 
     def blocks(self, loop: Blocks, indent: str) -> list[str]:
         v, width = loop.variable, loop.width
@@ -273,7 +294,7 @@ class _Printer:
         if expr.op == "load":
             return f"{expr.value}[{self.index(expr.at)}]"
         if expr.op in JOINED:
-            return f"{expr.op}({expr.value})"
+            return f"{expr.op}({', '.join((str(expr.value), *map(self.expr, expr.args)))})"
         if expr.op == "place":
             return f"({self.index(expr.at)})"
         if expr.op == "size":

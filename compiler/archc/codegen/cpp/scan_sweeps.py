@@ -19,8 +19,9 @@ from archc.ops.table import DType
 if TYPE_CHECKING:
     from archc.codegen.cpp.scans import Lowering
 
-WIDTH = 32
-"""Lanes of a block: two registers of AVX-512, four of AVX2. With sums along other axes that is enough to hide their latency."""
+WIDTH, NARROW, TILE = 64, 32, 32
+"""Lanes of a block: four registers of AVX-512, whose sums along other axes hide their latency; of the blocks of what is left; and
+of the sums that a contraction keeps in registers."""
 
 
 @dataclass(eq=False)
@@ -94,7 +95,8 @@ class Sweeps:
 
     def nested(self, axes: Sequence[Axis], inner: list[Statement]) -> list[Statement]:
         for place, axis in enumerate(reversed(axes)):
-            inner = [For(self.low.variables[axis], self.count(axis), tuple(inner), place == 0)]
+            count = self.low.extent(axis) if axis == self.low.lane and self.all_lanes(inner) else self.count(axis)
+            inner = [For(self.low.variables[axis], count, tuple(inner), place == 0)]
         return inner
 
     def count(self, axis: Axis) -> Size | str:
@@ -155,8 +157,8 @@ class Sweeps:
         for root in roots:
             wish = self.notes.names.get(root, "total").rsplit(".", 1)[-1]
             there = low.memory(wish, kept, root.type.dtype)
-            here = Array(low.names.fresh(f"{wish}_here"), root.type.dtype, Size.of(WIDTH * (low.width if len(inner) > 1 else 1)))
-            strides = (Size.of(WIDTH), Size.of(1))[-len(inner):]
+            here = Array(low.names.fresh(f"{wish}_here"), root.type.dtype, Size.of(TILE * (low.width if len(inner) > 1 else 1)))
+            strides = (Size.of(TILE), Size.of(1))[-len(inner):]
             at = tuple((low.variables[axis], stride) for axis, stride in zip(inner, strides, strict=True))
             body += [Local(here), Fill(here.name, "sum", here.count, here.dtype)]
             nest.blocks[len(order)].append(Store(here.name, at, self.value(root.args[0], nest), "sum"))
@@ -170,7 +172,7 @@ class Sweeps:
             loops = [*nest.blocks[depth - 1], loop]
         body += [*loops, *self.nested(inner, ends)]
         low.tiled = None
-        whole: list[Statement] = [Lanes(low.variables[tile], tile.size, WIDTH, tuple(body), loop=True)]
+        whole: list[Statement] = [Lanes(low.variables[tile], tile.size, TILE, tuple(body), loop=True)]
         for depth in range(len(outer), 0, -1):
             loop = For(low.variables[order[depth - 1]], self.count(order[depth - 1]), tuple(whole))
             whole = [*nest.blocks[depth - 1], loop]
@@ -204,13 +206,24 @@ class Sweeps:
         inner: list[Statement] = [*nest.blocks[len(order)], *nest.last]
         for depth in range(len(order), 0, -1):
             axis = order[depth - 1]
-            loop = For(self.low.variables[axis], self.count(axis), tuple(inner), depth == len(order), tuple(nest.sums[depth]))
+            count = self.low.extent(axis) if axis == self.low.lane and self.all_lanes(inner, nest.elsewhere) else self.count(axis)
+            loop = For(self.low.variables[axis], count, tuple(inner), depth == len(order), tuple(nest.sums[depth]))
             inner = [*nest.blocks[depth - 1], loop, *self.closing[depth - 1]]
         self.out += [*self.before, *tidy(inner)]
         for root, there in self.became:
             self.hold(there)
             if root not in self.lies and not self.low.is_apart(there):
                 self.lies[root] = there
+
+    def all_lanes(self, body: Sequence[Statement], elsewhere: Iterable[str] = ()) -> bool:
+        """Whether a loop over lanes may go on where the block ends: it is in the block's own memory, and divides no integers."""
+        low = self.low
+        assert low.lane is not None
+        first = f"{low.variables[low.lane]}_first"
+        values = [part for statement in body if isinstance(statement, (Let, Store)) for part in walk(statement.value)]
+        places = [*(part.at for part in values), *(statement.at for statement in body if isinstance(statement, Store))]
+        outside = any(variable == first for at in places for variable, _ in at or ())
+        return not (low.rows or outside or any(elsewhere) or any(part.dtype == "int" for part in values))
 
     def stored(self, root: Node, there: Lies, nest: Nest) -> None:
         """Stores a value; what it replaces is read before, in every turn of the innermost loop."""
@@ -257,9 +270,10 @@ class Sweeps:
         start = self.before if depth == 0 else nest.blocks[depth]
         if order and order[-1] == self.low.lane and not self.low.rows:
             name = self.low.names.fresh(f"{wish}_lanes")
-            start.append(Start(name, op, value.dtype, WIDTH))
+            start.append(Start(name, op, value.dtype, self.low.lanes))
             nest.blocks[len(order)].append(Store(name, ((self.low.variables[order[-1]], Size.of(1)),), value, op))
-            return Expr(f"{op}_of", (), name, (), value.dtype)
+            count = Expr("name", (), f"{self.low.variables[order[-1]]}_count", (), "int")
+            return Expr(f"{op}_of", (count,), name, (), value.dtype)
         name = inner = self.low.names.fresh(wish)
         start.append(Start(name, op, value.dtype))
         found = Expr("name", (), name, (), value.dtype)

@@ -26,7 +26,7 @@ from archc.codegen.cpp.form import Array, Expr, Fill, Kernel, Lanes, Local, Stat
 from archc.codegen.cpp.lower import ALONE, CHUNKS, USED, arrays_of, degree, symbols_of
 from archc.codegen.cpp.scan_axes import Kind, is_zero, kinds
 from archc.codegen.cpp.scan_steps import CHUNK, Body
-from archc.codegen.cpp.scan_sweeps import WIDTH, Key, Known, Lies, Overwritten
+from archc.codegen.cpp.scan_sweeps import NARROW, WIDTH, Key, Known, Lies, Overwritten
 from archc.codegen.groups import Order, one_order, orders_of
 from archc.codegen.torch.names import Names
 from archc.diagnostics.model import CompilerBug
@@ -98,6 +98,7 @@ class Lowering:
         self.graph, self.name, self.doc, self.apart = graph, name, doc, apart
         axes = dict.fromkeys(sorted(_axes(graph), key=lambda axis: axis.name))
         laid = one_order(orders_of(graph))
+        self.own = _of_states(graph)
         cut = {axis: found for axis in axes if (found := kinds(graph, axis)) is not None}
         yields = [place for place, root in enumerate(graph.roots) if not _is_last(root)]
         self.lane = max((axis for axis in laid if axis in cut), default=None,
@@ -117,6 +118,7 @@ class Lowering:
         self.first: list[Statement] = []
         self.names = Names([name, *(p.name for p in graph.inputs), *(o.name for o in graph.outputs), *USED])
         self.variables = {axis: self.names.fresh(axis.name) for axis in self.order}
+        self.lanes: int | str = self.width if self.rows or not self.lane else f"{self.variables[self.lane]}_lanes"
         self.together = self.lane is None or all(cut[self.lane][place] != "part" for place in yields)
         self.running: set[Axis] = set()
         self.scratch: list[Array] = []
@@ -126,10 +128,12 @@ class Lowering:
         self.chunks: dict[Axis, Chunks] = {}
         self.cut: set[Axis] = set()
 
-    def _worth(self, axis: Axis, found: Sequence[Kind], yields: Sequence[int]) -> tuple[bool, float]:
-        """How well an axis serves for lanes: neighbours in memory are lanes, and what is not a sum over lanes is done at once."""
+    def _worth(self, axis: Axis, found: Sequence[Kind], yields: Sequence[int]) -> tuple[bool, bool, float]:
+        """How well an axis serves for lanes: neighbours in memory are lanes; an axis of a state is there for every step, where
+        places of others may be few; and what is not a sum over lanes is done at once."""
         innermost = sum(order[-1:] == (axis,) for order in orders_of(self.graph))
-        return innermost > 0, innermost - 1.5 * sum(found[place] == "part" for place in yields)
+        parts = sum(found[place] == "part" for place in yields)
+        return innermost > 0, axis in self.own and (axis.size.constant or WIDTH) > 4, innermost - 1.5 * parts
 
     # -- the whole -----------------------------------------------------------------------------------------------
     def kernel(self) -> Kernel:
@@ -168,7 +172,8 @@ class Lowering:
         loops = [(self.variables[axis], axis.size) for axis in self.order if axis in self.parallel]
         if self.lane:
             lane = self.variables[self.lane]
-            body = [*self.first, Lanes(lane, self.lane.size, self.width, tuple(body), loop=not self.together)]
+            narrow = 0 if self.rows else NARROW
+            body = [*self.first, Lanes(lane, self.lane.size, self.width, tuple(body), loop=not self.together, narrow=narrow)]
             if self.together:
                 loops.append((f"{lane}_block", (self.lane.size + (self.width - 1)) // self.width))
         else:
@@ -208,7 +213,10 @@ class Lowering:
         return tuple(axis for axis in self.order if axis in found)
 
     def extent(self, axis: Axis) -> Size:
-        return Size.of(self.width) if axis == self.lane else axis.size
+        """How many elements of an axis memory of a block holds."""
+        if axis != self.lane:
+            return axis.size
+        return Size.of(self.lanes) if isinstance(self.lanes, int) else Size.symbol(self.lanes)
 
     def memory(self, wish: str, axes: Iterable[Axis], dtype: DType, key: Key | None = None) -> Lies:
         """Memory of a thread for a value with these axes."""
@@ -217,7 +225,8 @@ class Lowering:
         if key is not None:
             self.keys[found.array] = key
         self.dtypes[found.array] = dtype
-        self.scratch.append(Array(found.array, dtype, product(self.extent(axis) for axis in order)))
+        most = product(Size.of(self.width) if axis == self.lane else axis.size for axis in order)
+        self.scratch.append(Array(found.array, dtype, most))
         return found
 
     def index(self, lies: Lies, elsewhere: Mapping[Axis, str] | None = None) -> tuple[tuple[str, Size], ...]:
@@ -247,6 +256,20 @@ def _axes(graph: Graph) -> Iterator[Axis]:
             yield current.attrs.axis
         for body in inside(current):
             yield from _axes(body)
+
+
+def _of_states(graph: Graph) -> set[Axis]:
+    """The axes that states have, and not all that comes in at a step: those of a batch are in all of it."""
+    found: set[Axis] = set()
+    for current in topological(graph.roots):
+        scan = current.attrs
+        if isinstance(scan, Scan):
+            ports = scan.body.inputs
+            coming = [port.type.axes for port in ports[scan.states: scan.states + scan.sequences]]
+            states = {axis for port in ports[: scan.states] for axis in port.type.axes}
+            found |= {axis for axis in states if not all(axis in axes for axes in coming)}
+            found |= _of_states(scan.body)
+    return found
 
 
 def _loops(graph: Graph) -> set[Axis]:
