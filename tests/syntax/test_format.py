@@ -109,7 +109,7 @@ def test_any_layout(draw: random.Random) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=5000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_any_layout_at_length(draw: random.Random) -> None:
     mutated = disturb(draw.choice(corpus()), draw)
